@@ -1,0 +1,2 @@
+//! Arguments, runtime, exit code.
+fn main() {}
