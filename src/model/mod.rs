@@ -1,0 +1,14 @@
+//! The vocabulary everyone shares: spans, executions, jobs, links, losses and what was observed of a
+//! printed span. Plain values; no I/O, no clock, no SQL. Times are UTC, durations say their unit.
+
+mod execution;
+mod identity;
+mod observation;
+mod reconcile;
+mod span;
+
+pub use execution::{Execution, ExecutionLink, Job, LossEntry};
+pub use identity::{SpanKey, log_id_range};
+pub use observation::{Context, End, Moment, Observation, Outcome, Precision, Step};
+pub use reconcile::{Change, RowKey, reconcile};
+pub use span::{COLLECTOR, Span, SpanStatus, meta};

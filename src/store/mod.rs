@@ -1,0 +1,117 @@
+//! Where spans are kept: one narrow trait, implemented by Postgres and by embedded SQLite.
+//!
+//! The contract that every implementation keeps, and that one suite checks on both:
+//!
+//! * [`Store::write`] is one transaction: all of a batch, its checkpoints included, or nothing.
+//! * Writing is idempotent: what a row becomes is decided by [`crate::model::reconcile`] from the
+//!   stored rows and the incoming observations, read and written under one lock.
+//! * Rows of others are never changed.
+//! * Reads run in read-only transactions with a time-out and return rows in a defined order.
+
+mod error;
+mod question;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+pub use error::StoreError;
+pub use question::{ExecutionQuestion, SpanQuestion};
+
+use crate::model::{Execution, ExecutionLink, Job, LossEntry, Observation, Span};
+
+/// Where a source resumes; committed with the rows that were read before it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// Name of the source.
+    pub source: String,
+    /// The source's own notion of a position.
+    pub position: Value,
+}
+
+/// What is stored in one transaction.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// Printed spans, whole or in part; several of one span are allowed.
+    pub observations: Vec<Observation>,
+    /// Finished spans of senders with ids of their own (OTLP). Written as they are; the same
+    /// (trace id, span id) again replaces the row if it is ours.
+    pub spans: Vec<Span>,
+    /// Positions reached.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Losses to enter in the ledger.
+    pub losses: Vec<LossEntry>,
+}
+
+impl Batch {
+    /// Whether there is nothing to store.
+    pub fn is_empty(&self) -> bool {
+        self.observations.is_empty()
+            && self.spans.is_empty()
+            && self.checkpoints.is_empty()
+            && self.losses.is_empty()
+    }
+}
+
+/// What a write did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// New rows.
+    pub inserted: u64,
+    /// Rows that changed.
+    pub updated: u64,
+    /// Rows that the database refuses for good (too long, impossible bytes): set aside with the
+    /// reason in `rejected_spans`, the rest of the batch stored.
+    pub rejected: u64,
+}
+
+/// A database that keeps spans.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Creates or completes the schema; only ever adds. Safe to run at every start and by several
+    /// processes at once.
+    async fn migrate(&self) -> Result<(), StoreError>;
+
+    /// Stores a batch in one transaction.
+    async fn write(&self, batch: &Batch) -> Result<Written, StoreError>;
+
+    /// How many writes may usefully run side by side.
+    fn writers(&self) -> usize;
+
+    /// Where a source resumes; `None` when it was never seen.
+    async fn checkpoint(&self, source: &str) -> Result<Option<Value>, StoreError>;
+
+    /// Spans, ordered by start and span id; at most `limit`.
+    async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError>;
+
+    /// Executions, newest first; at most `limit`. Empty where the table does not exist.
+    async fn executions(
+        &self,
+        question: &ExecutionQuestion,
+        limit: u32,
+    ) -> Result<Vec<Execution>, StoreError>;
+
+    /// How many executions match, without the limit.
+    async fn count_executions(&self, question: &ExecutionQuestion) -> Result<u64, StoreError>;
+
+    /// A job by its public id, else by its integer key.
+    async fn job(&self, id: &str) -> Result<Option<Job>, StoreError>;
+
+    /// Which executions the given traces belong to, as far as that was found out.
+    async fn execution_links(
+        &self,
+        traces: &[uuid::Uuid],
+    ) -> Result<Vec<ExecutionLink>, StoreError>;
+
+    /// Which traces belong to the given executions.
+    async fn links_of_executions(&self, ids: &[i64]) -> Result<Vec<ExecutionLink>, StoreError>;
+
+    /// Losses that overlap an interval, oldest first.
+    async fn losses(
+        &self,
+        from: chrono::DateTime<chrono::Utc>,
+        to: chrono::DateTime<chrono::Utc>,
+    ) -> Result<Vec<LossEntry>, StoreError>;
+
+    /// Closes connections; calls in flight end first.
+    async fn close(&self);
+}

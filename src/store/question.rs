@@ -1,0 +1,64 @@
+//! The questions that a store answers, each served by an index.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// A question for spans.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SpanQuestion {
+    /// All spans of the traces.
+    Traces(Vec<Uuid>),
+    /// All spans that carry one of the execution ids in their column.
+    Executions(Vec<i64>),
+    /// Spans whose trace id lies between two ids, both included: a prefix that a person typed.
+    TraceRange(Uuid, Uuid),
+    /// Spans of ours whose span id lies between two ids, both included: a log id.
+    SpanRange(Uuid, Uuid),
+    /// Spans of ours that are open and began before a time, oldest first.
+    OpenBefore(DateTime<Utc>),
+    /// Failed and timed-out spans that began in `[from, to)`, newest first.
+    Failed {
+        /// Start of the interval.
+        from: DateTime<Utc>,
+        /// End of the interval.
+        to: DateTime<Utc>,
+    },
+    /// Spans of the services that began in `[from, to)`.
+    Window {
+        /// Services, e.g. `runner`.
+        services: Vec<String>,
+        /// Start of the interval.
+        from: DateTime<Utc>,
+        /// End of the interval.
+        to: DateTime<Utc>,
+    },
+    /// Spans of ours that began in `[from, to)` and are not linked to a trace of others.
+    Unlinked {
+        /// Start of the interval.
+        from: DateTime<Utc>,
+        /// End of the interval.
+        to: DateTime<Utc>,
+    },
+}
+
+/// A question for executions.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ExecutionQuestion {
+    /// By `executions.id`.
+    Ids(Vec<i64>),
+    /// All of a job, by `jobs.id`.
+    Job(i64),
+    /// Written in `[from, to)` (`created_at`), filtered.
+    Recent {
+        /// Start of the interval.
+        from: DateTime<Utc>,
+        /// End of the interval.
+        to: DateTime<Utc>,
+        /// Only executions that did not succeed.
+        failed_only: bool,
+        /// Only this model.
+        model_id: Option<String>,
+        /// Only this region.
+        region: Option<String>,
+    },
+}
