@@ -82,6 +82,12 @@ impl SpanKey {
     }
 }
 
+/// The span id under which a span of an OpenTelemetry sender is stored: its eight bytes behind eight
+/// zero bytes.
+pub fn span_id_of_otlp(id: [u8; 8]) -> Uuid {
+    Uuid::from_u64_pair(0, u64::from_be_bytes(id))
+}
+
 /// First and last span id that a span with this log id can have in any container.
 pub fn log_id_range(log_id: &str) -> (Uuid, Uuid) {
     let mut low = [0; 16];

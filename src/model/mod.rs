@@ -8,7 +8,8 @@ mod reconcile;
 mod span;
 
 pub use execution::{Execution, ExecutionLink, Job, LossEntry};
-pub use identity::{SpanKey, log_id_range};
+pub use identity::{SpanKey, log_id_range, span_id_of_otlp};
 pub use observation::{Context, End, Moment, Observation, Outcome, Precision, Step};
+pub(crate) use reconcile::find_slot;
 pub use reconcile::{Change, RowKey, reconcile};
 pub use span::{COLLECTOR, Span, SpanStatus, meta};

@@ -61,9 +61,6 @@ pub struct Moment {
     pub at: DateTime<Utc>,
     /// How exact it is.
     pub precision: Precision,
-    /// Which span of its key this is in its stream, counted from 0; identifies spans whose lines
-    /// carry no time, and is ignored for all others.
-    pub occurrence: u32,
 }
 
 /// How a span ended.
@@ -121,6 +118,9 @@ pub struct Context {
 pub struct Observation {
     /// Log id and scope.
     pub key: SpanKey,
+    /// Which span of its key this is in its stream, counted from 0, when the lines carry no time;
+    /// absent when they do, because then the time tells.
+    pub occurrence: Option<u32>,
     /// Name of the source.
     pub source: String,
     /// Service and operation, from the start line.
@@ -158,6 +158,7 @@ impl Observation {
     pub fn new(key: SpanKey, source: impl Into<String>) -> Self {
         Self {
             key,
+            occurrence: None,
             source: source.into(),
             name: None,
             container_id: None,
@@ -182,14 +183,11 @@ impl Observation {
     }
 
     pub(super) fn anchor(&self) -> Anchor {
-        let by = |moment: &Moment, timed: fn(i64) -> Anchor| match moment.precision {
-            Precision::Arrival => Anchor::Occurrence(moment.occurrence),
-            _ => timed(moment.at.timestamp()),
-        };
-        match (&self.start, &self.end) {
-            (Some(start), _) => by(start, Anchor::Start),
-            (None, Some(end)) => by(&end.moment, Anchor::End),
-            (None, None) => Anchor::Step(self.first_step().map_or(0, |at| at.timestamp())),
+        match (self.occurrence, &self.start, &self.end) {
+            (Some(number), ..) => Anchor::Occurrence(number),
+            (None, Some(start), _) => Anchor::Start(start.at.timestamp()),
+            (None, None, Some(end)) => Anchor::End(end.moment.at.timestamp()),
+            (None, None, None) => Anchor::Step(self.first_step().map_or(0, |at| at.timestamp())),
         }
     }
 
@@ -420,10 +418,9 @@ impl Observation {
             .get(meta::EVENTS_DROPPED)
             .and_then(Value::as_u64)
             .unwrap_or(0);
-        let occurrence = match SpanKey::anchor_of(span.span_id) {
-            Anchor::Occurrence(number) => number,
-            _ => 0,
-        };
+        if let Anchor::Occurrence(number) = SpanKey::anchor_of(span.span_id) {
+            seen.occurrence = Some(number);
+        }
         if !span.metadata.contains_key(meta::START_INFERRED) {
             let precision = span
                 .text(meta::TIME_PRECISION)
@@ -431,14 +428,12 @@ impl Observation {
             seen.start = Some(Moment {
                 at: span.started_at,
                 precision,
-                occurrence,
             });
         }
         if let (Some(at), Some(precision)) = (span.completed_at, span.text(END_PRECISION)) {
             let moment = Moment {
                 at,
                 precision: Precision::parse(precision),
-                occurrence,
             };
             seen.end = Some(read_end(span, moment));
         }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::identity::Anchor;
 use super::span::meta;
-use super::{Observation, Precision, Span, SpanKey};
+use super::{Observation, Span, SpanKey};
 
 /// How far printed times of one container may run backwards.
 const REORDER: TimeDelta = TimeDelta::seconds(60);
@@ -90,14 +90,15 @@ pub(crate) fn find_slot<'a>(
     if matches!(anchor, Anchor::Occurrence(_)) {
         return None;
     }
-    let fitting = known
+    let timed = known
         .enumerate()
-        .filter(|(_, slot)| match (&slot.start, &seen.start) {
-            (Some(_), Some(_)) => false,
-            (Some(_), None) => fits(slot, seen),
-            (None, Some(_)) => fits(seen, slot),
-            (None, None) => headless_fit(slot, seen),
-        });
+        .filter(|(_, slot)| slot.occurrence.is_none());
+    let fitting = timed.filter(|(_, slot)| match (&slot.start, &seen.start) {
+        (Some(_), Some(_)) => false,
+        (Some(_), None) => fits(slot, seen),
+        (None, Some(_)) => fits(seen, slot),
+        (None, None) => headless_fit(slot, seen),
+    });
     // The latest start wins: an end belongs to the call that began last before it.
     fitting
         .max_by_key(|(_, slot)| slot.start.map(|start| start.at))
@@ -106,10 +107,7 @@ pub(crate) fn find_slot<'a>(
 
 /// Whether `tail` (no start line) can be of the span that `head` (a start line) begins.
 fn fits(head: &Observation, tail: &Observation) -> bool {
-    let Some(start) = head
-        .start
-        .filter(|start| start.precision != Precision::Arrival)
-    else {
+    let Some(start) = head.start else {
         return false;
     };
     if let Some(end) = &tail.end {

@@ -1,0 +1,57 @@
+//! What may be kept of log text. It is written by models and strangers and read by people's terminals
+//! and by language models, so control characters go and length is capped.
+
+/// Longest error message, step or payload value kept, in bytes.
+pub const MAX_TEXT: usize = 4 * 1024;
+/// Longest traceback kept, in bytes.
+pub const MAX_TRACEBACK: usize = 16 * 1024;
+
+/// A copy of `text` without control and invisible characters (line feeds and tabs stay), cut to
+/// `max` bytes with a mark that says so.
+pub fn clean(text: &str, max: usize) -> String {
+    if text.len() <= max && text.bytes().all(|byte| (b' '..0x7f).contains(&byte)) {
+        return text.to_owned();
+    }
+    let mut kept = String::with_capacity(text.len().min(max));
+    for (at, character) in text.char_indices() {
+        if kept.len() + character.len_utf8() > max {
+            kept.push_str(&format!("… ({} bytes more)", text.len() - at));
+            break;
+        }
+        if !is_invisible(character) {
+            kept.push(character);
+        }
+    }
+    kept
+}
+
+/// Control characters, and format characters that reorder or hide text (bidirectional overrides,
+/// zero-width characters, tags).
+fn is_invisible(character: char) -> bool {
+    match character {
+        '\n' | '\t' => false,
+        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => {
+            true
+        }
+        '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => true,
+        _ => character.is_control(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_and_invisible_characters_go_and_other_text_stays() {
+        assert_eq!(
+            clean("a\u{1b}[31mb\u{0}\u{202e}c\td\n天安门", 100),
+            "a[31mbc\td\n天安门"
+        );
+    }
+
+    #[test]
+    fn long_text_is_cut_at_a_character_and_says_so() {
+        assert_eq!(clean("天安门", 7), "天安… (3 bytes more)");
+    }
+}
