@@ -5,6 +5,7 @@ mod execution;
 mod identity;
 mod observation;
 mod reconcile;
+mod region;
 mod span;
 
 pub use execution::{Execution, ExecutionLink, Job, LossEntry};
@@ -12,4 +13,5 @@ pub use identity::{SpanKey, log_id_range, span_id_of_otlp};
 pub use observation::{Context, End, Moment, Observation, Outcome, Precision, Step};
 pub(crate) use reconcile::find_slot;
 pub use reconcile::{Change, RowKey, reconcile};
+pub use region::Regions;
 pub use span::{COLLECTOR, Span, SpanStatus, meta};
