@@ -1,0 +1,1 @@
+"""Tests of beacon_trace; run by scripts/test-emitter.sh from the folder above."""

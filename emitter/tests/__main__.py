@@ -1,0 +1,21 @@
+"""Runs all tests of this folder and ends with a line that a person can read: `python -m tests`."""
+
+import sys
+import time
+import unittest
+from pathlib import Path
+
+from hypothesis import settings
+
+# Shared machines pause: a slow example is no failure. Fixed examples make a red run repeatable.
+settings.register_profile("tests", deadline=None, derandomize=True, database=None, max_examples=300)
+settings.load_profile("tests")
+
+folder = Path(__file__).resolve().parent
+began = time.monotonic()
+suite = unittest.defaultTestLoader.discover(str(folder), top_level_dir=str(folder.parent))
+result = unittest.TextTestRunner(verbosity=1, buffer=True).run(suite)
+failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
+passed = result.testsRun - failed - len(result.skipped)
+print(f"{passed} passed, {failed} failed, {len(result.skipped)} skipped in {time.monotonic() - began:.1f} s")
+sys.exit(0 if result.wasSuccessful() and passed else 1)
