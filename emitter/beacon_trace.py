@@ -111,7 +111,7 @@ class span:
             self._record.event(text, fields)
 
     @_never_raises
-    def set(self, **fields: Any) -> None:
+    def set(self, /, **fields: Any) -> None:
         """Adds fields to the line that ends this span; a later value replaces an earlier one."""
         self._end_fields.update(_reduced(fields, reserved=("duration", "error")))
 
@@ -183,7 +183,7 @@ class span:
         the rest of its generator's body, not what the consumer does between two items."""
         if self._generator is None:
             return True
-        frame = sys._getframe(1)
+        frame: Any = sys._getframe(1)
         while frame is not None and id(frame) != self._generator:
             frame = frame.f_back
         return frame is not None
@@ -287,7 +287,7 @@ def _first(candidate: Optional[span], wanted: Callable[[span], bool]) -> Optiona
 @_never_raises
 def _calling_frame() -> Any:
     """The frame with the `with` statement, also where contextlib's ExitStack stands between."""
-    frame = sys._getframe(3)  # past this function, its guard and __enter__
+    frame: Any = sys._getframe(3)  # past this function, its guard and __enter__
     while frame is not None and frame.f_globals.get("__name__") == "contextlib":
         frame = frame.f_back
     return frame
@@ -382,7 +382,8 @@ def _id_text(value: Any) -> Any:
 _BARE = re.compile(r"[A-Za-z0-9_.:/@+-]+")
 # Text that a reader could take for a number (also 1e5, nan), a duration, a boolean or None.
 _LOOKS_TYPED = re.compile(
-    r"[+-]?(\.?[0-9][0-9_.]*(e[+-]?[0-9]+)?[a-z]*|true|false|none|null|nan|inf|infinity)", re.I
+    r"[+-]?(\.?[0-9][0-9_.]*(e[+-]?[0-9]+)?[a-z]*|([0-9][0-9_.]*(ns|us|ms|s|m|h|d))+|true|false|none|null|nan|inf|infinity)",
+    re.I,
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -413,7 +414,8 @@ def _scalar(value: Any) -> Any:
         if isinstance(value, numbers.Real) and math.isfinite(value):
             return float(value)
         if isinstance(value, datetime.timedelta):
-            printable = 0 <= value // datetime.timedelta(microseconds=1) < 2**63
+            # Readers may hold durations as floats; 2**53 microseconds are 285 years.
+            printable = 0 <= value // datetime.timedelta(microseconds=1) < 2**53
             return value if printable else _text(value)
         return _text(value)
     except Exception:  # __str__, __class__, __int__ are the caller's code
@@ -486,7 +488,7 @@ def _escape(char: str, ascii_only: bool) -> str:
 
 # --- lines -------------------------------------------------------------------------------------------
 
-_KEYWORD = re.compile(r"\W*(success|failed|failure|error|timeout)\b", re.I)
+_KEYWORD = re.compile(r"(SUCCESS|FAILED|FAILURE|ERROR|TIMEOUT)(?![A-Za-z0-9_])")
 _DATE_TIME = re.compile(r"(\d{4}-\d\d-\d\d) (?=\d\d:\d\d:\d\d)")
 
 
@@ -510,7 +512,7 @@ def _step_text(value: Any) -> str:
     """A step that would read as the end or the start of its span says that it is a step."""
     text = _phrase(value, "step")
     text = "step " + text if _KEYWORD.match(text) else text
-    return text + " (step)" if re.search(r"\bstarted\W*$", text, re.I) else text
+    return text + " (step)" if re.search(r"(^| )started$", text) else text
 
 
 def _line(log_id: Optional[str], text: str, fields: Mapping[str, Any], ascii_only: bool) -> str:

@@ -35,7 +35,7 @@ elif command -v cargo >/dev/null && [ -f parsers/examples/read_back.rs ]; then
     BEACON_READ_BACK=${CARGO_TARGET_DIR:-$PWD/target}/debug/examples/read_back
     export BEACON_READ_BACK
 else
-    say "no cargo: the tests that read lines back with the collector's parser will be skipped"
+    say "no cargo or no read_back: the tests that read lines back with the collector's parser will be skipped"
 fi
 
 say "running emitter/tests on Python $version"

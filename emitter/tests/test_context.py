@@ -34,8 +34,16 @@ class Given(unittest.TestCase):
         self.assertEqual(started(traceparent=TRACEPARENT), f"trace_id={TRACE_ID}, parent={PARENT}")
 
     def test_an_invalid_traceparent_gives_nothing(self):
-        invalid = ["", "00", TRACEPARENT[:-1], TRACEPARENT + "-x", "ff" + TRACEPARENT[2:], 7,
-                   f"00-{'0' * 32}-{PARENT}-01", f"00-{TRACE_HEX}-{'0' * 16}-01"]  # fmt: skip
+        invalid = [
+            "",
+            "00",
+            TRACEPARENT[:-1],
+            TRACEPARENT + "-x",
+            "ff" + TRACEPARENT[2:],
+            7,
+            f"00-{'0' * 32}-{PARENT}-01",
+            f"00-{TRACE_HEX}-{'0' * 16}-01",
+        ]
         for value in invalid:
             self.assertEqual(started(traceparent=value), "", value)
 
@@ -216,8 +224,13 @@ class Async(unittest.TestCase):
         starts = sorted(line.split("]: ")[1] for line in anonymous(lines) if " started" in line)
         self.assertEqual(
             starts,
-            ["a inner started - parent=B", "a started - parent=A", "b inner started - parent=C", "b started - parent=A",
-             "main started"],  # fmt: skip
+            [
+                "a inner started - parent=B",
+                "a started - parent=A",
+                "b inner started - parent=C",
+                "b started - parent=A",
+                "main started",
+            ],
         )
 
     def test_cancellation_fails_the_span_and_passes(self):
@@ -252,7 +265,9 @@ class Async(unittest.TestCase):
         with captured() as lines:
             asyncio.run(main())
         starts = [line.split("]: ")[1] for line in anonymous(lines) if " started" in line]
-        self.assertEqual(starts, ["producer started", "consumer started", "within started - parent=A", "consumer started"])
+        self.assertEqual(
+            starts, ["producer started", "consumer started", "within started - parent=A", "consumer started"]
+        )
 
     def test_an_async_generator_finalized_by_the_loop_ends_its_span(self):
         async def produce():
@@ -321,7 +336,7 @@ class Decorated(unittest.TestCase):
 
         with captured() as lines, self.assertRaises(TypeError):
             infer()
-        self.assertIn("FAILED - error=\"TypeError: ", lines[1])
+        self.assertIn('FAILED - error="TypeError: ', lines[1])
 
     def test_a_coroutine_fails_with_its_exception(self):
         @traced

@@ -75,7 +75,9 @@ class Lines(unittest.TestCase):
         self.assertEqual(printed_start("Warm-up"), "🔍 TRACE[A]: Warm-up started")
 
     def test_the_duration_has_two_decimals_or_as_many_as_it_needs(self):
-        printed = {seconds: printed_value(datetime.timedelta(seconds=seconds)) for seconds in (2, 2.45, 0.000017, 61.125)}
+        printed = {
+            seconds: printed_value(datetime.timedelta(seconds=seconds)) for seconds in (2, 2.45, 0.000017, 61.125)
+        }
         self.assertEqual(printed, {2: "2.00s", 2.45: "2.45s", 0.000017: "0.000017s", 61.125: "61.125s"})
 
     def test_a_field_that_would_hide_duration_or_error_gets_an_underscore(self):
@@ -111,7 +113,23 @@ class Values(unittest.TestCase):
         self.assertEqual(printed_value("meta-llama/Llama-3.2-1B@main"), "meta-llama/Llama-3.2-1B@main")
 
     def test_text_that_looks_like_another_kind_of_value_is_quoted(self):
-        for text in ("156", "1.5", ".5", "-3", "1e5", "1e-5", "1_000", "2.45s", "7ms", "True", "false", "None", "nan", "-inf"):
+        for text in (
+            "156",
+            "1.5",
+            ".5",
+            "-3",
+            "1e5",
+            "1e-5",
+            "1_000",
+            "2.45s",
+            "1h30m",
+            "7ms",
+            "True",
+            "false",
+            "None",
+            "nan",
+            "-inf",
+        ):
             self.assertEqual(printed_value(text), f'"{text}"')
 
     def test_text_of_other_characters_and_empty_text_are_quoted_with_escapes(self):
@@ -184,15 +202,19 @@ class Phrases(unittest.TestCase):
             self.assertEqual(printed_start(name), f"🔍 TRACE[A]: {expected} started")
 
     def test_a_name_that_begins_with_an_outcome_says_that_it_is_a_name(self):
-        for name in ("SUCCESS", "failed", "ERROR: x", "timeout handling"):
+        for name in ("SUCCESS", "FAILED", "ERROR: x", "TIMEOUT handling"):
             self.assertEqual(printed_start(name), f"🔍 TRACE[A]: span {name} started")
+        for name in ("Failed jobs", "ERRORS", "No ERROR"):
+            self.assertEqual(printed_start(name), f"🔍 TRACE[A]: {name} started")
 
     def test_a_step_that_reads_as_an_outcome_or_a_start_says_that_it_is_a_step(self):
         steps = {
             "SUCCESS": "step SUCCESS",
             "ERROR rate measured": "step ERROR rate measured",
             "Download started": "Download started (step)",
+            "started": "started (step)",
             "Restarted": "Restarted",
+            "Started": "Started",
             "": "step",
         }
         for text, expected in steps.items():

@@ -86,12 +86,21 @@ class Push(unittest.TestCase):
             self.assertTrue(flush(10))
         (path, headers, body), (pushed,) = server.requests[0], server.spans()
         self.assertEqual((path, headers["Content-Type"]), ("/v1/traces", "application/json"))
-        self.assertEqual((pushed["traceId"], pushed["parentSpanId"], pushed["name"]), (TRACE_HEX, PARENT, "Modal inference"))
+        self.assertEqual(
+            (pushed["traceId"], pushed["parentSpanId"], pushed["name"]), (TRACE_HEX, PARENT, "Modal inference")
+        )
         self.assertTrue(pushed["spanId"].startswith(log_id(lines[0])))
         self.assertEqual(pushed["status"], {"code": 1})
         self.assertEqual(
             attributes(pushed),
-            {"log_id": log_id(lines[0]), "trace_id": TRACE_ID, "execution_id": "7", "model": "m", "tokens": "156", "load": 0.5},
+            {
+                "log_id": log_id(lines[0]),
+                "trace_id": TRACE_ID,
+                "execution_id": "7",
+                "model": "m",
+                "tokens": "156",
+                "load": 0.5,
+            },
         )
         self.assertEqual(pushed["events"][0]["name"], "Model validated")
         self.assertEqual(pushed["events"][0]["attributes"], [{"key": "ok", "value": {"boolValue": True}}])
@@ -116,8 +125,12 @@ class Push(unittest.TestCase):
         self.assertNotIn("parentSpanId", outer)
 
     def test_headers_and_resource_come_from_the_variables(self):
-        env = {"OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=a%20b, x-other=c", "OTEL_SERVICE_NAME": "router",
-               "OTEL_RESOURCE_ATTRIBUTES": "team=blue", "MODAL_TASK_ID": "ta-1"}  # fmt: skip
+        env = {
+            "OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=a%20b, x-other=c",
+            "OTEL_SERVICE_NAME": "router",
+            "OTEL_RESOURCE_ATTRIBUTES": "team=blue",
+            "MODAL_TASK_ID": "ta-1",
+        }
         with collector(**env) as server:
             with captured(), span("x"):
                 pass

@@ -14,9 +14,38 @@ from beacon_trace import LINE_LIMIT, VALUE_LIMIT, span
 from tests.support import captured, payload
 
 # With surrogates, which no line can carry, and with what the grammar gives a meaning.
-MEANINGFUL = [" - ", ", ", "=", "SUCCESS", "FAILED", "ERROR:", "TIMEOUT", " started", "🔍 TRACE[deadbeef]: SUCCESS",
-              '"', "'", "\\", "\n", "\r\n", "\x1b[31m", "2026-11-23 13:33:41+00:00 fc-01 ta-01 ", "duration=", "error=",
-              "Traceback (most recent call last):\n", "None", "True", "1e5", "2.45s", "\u2028", "{", "[", "(", ":", ";", "|"]  # fmt: skip
+MEANINGFUL = [
+    " - ",
+    ", ",
+    "=",
+    "SUCCESS",
+    "FAILED",
+    "ERROR:",
+    "TIMEOUT",
+    " started",
+    "🔍 TRACE[deadbeef]: SUCCESS",
+    '"',
+    "'",
+    "\\",
+    "\n",
+    "\r\n",
+    "\x1b[31m",
+    "2026-11-23 13:33:41+00:00 fc-01 ta-01 ",
+    "duration=",
+    "error=",
+    "Traceback (most recent call last):\n",
+    "None",
+    "True",
+    "1e5",
+    "2.45s",
+    "\u2028",
+    "{",
+    "[",
+    "(",
+    ":",
+    ";",
+    "|",
+]
 any_text = st.one_of(
     st.text(st.characters(codec=None)),
     st.lists(st.one_of(st.sampled_from(MEANINGFUL), st.text(max_size=4)), max_size=8).map("".join),
@@ -84,7 +113,7 @@ class Lines(unittest.TestCase):
         once = phrases(name, step)
         self.assertEqual(phrases(*once), once)
 
-    @given(st.text("a\u0000é🔍\"\\\n\U000e0041", min_size=1), st.integers(-5, 5))
+    @given(st.text('a\u0000é🔍"\\\n\U000e0041', min_size=1), st.integers(-5, 5))
     def test_fields_of_long_values_stay_within_one_line(self, pattern, more):
         text = (pattern * (VALUE_LIMIT + 5))[: VALUE_LIMIT + more]
         with captured() as lines, span("x", **{f"k{n}": text for n in range(8)}):

@@ -121,7 +121,9 @@ class UnprintableValues(unittest.TestCase):
         with captured() as lines, span(Unprintable(), a=Unprintable(), b=Pretender()) as s:
             s.step(Unprintable())
             s.set(c=10**5000 if sys.version_info >= (3, 11) else Unprintable())
-        self.assertIn('<unprintable Unprintable> started - a="<unprintable Unprintable>", b="<unprintable Pretender>"', lines[0])
+        self.assertIn(
+            '<unprintable Unprintable> started - a="<unprintable Unprintable>", b="<unprintable Pretender>"', lines[0]
+        )
         self.assertIn('c="<unprintable ', lines[2])
 
     def test_an_exception_without_text_still_fails_the_span_and_propagates(self):
@@ -138,7 +140,10 @@ class UnprintableValues(unittest.TestCase):
         self.assertEqual(len(out.splitlines()), 2)
 
     def test_nonsense_as_context_is_no_error(self):
-        with captured() as lines, span("x", trace_id=Unprintable(), parent=[], execution_id=1.5, headers=3, traceparent=b"\xff"):
+        with (
+            captured() as lines,
+            span("x", trace_id=Unprintable(), parent=[], execution_id=1.5, headers=3, traceparent=b"\xff"),
+        ):
             pass
         self.assertEqual(len(lines), 2)
 
@@ -185,7 +190,9 @@ class Threads(unittest.TestCase):
     def test_fields_may_be_set_from_other_threads_while_the_span_ends(self):
         with captured() as lines:
             with span("x") as s:
-                setters = [threading.Thread(target=lambda n=n: s.set(**{f"k{n}_{i}": i for i in range(200)})) for n in range(4)]
+                setters = [
+                    threading.Thread(target=lambda n=n: s.set(**{f"k{n}_{i}": i for i in range(200)})) for n in range(4)
+                ]
                 for setter in setters:
                     setter.start()
             for setter in setters:
