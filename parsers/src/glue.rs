@@ -1,0 +1,184 @@
+//! Owns the taking apart of glued lines: Modal's CLI flushes a partial line at the end of a poll, and
+//! the next line follows without a newline between.
+//! Refuses to split inside quotes: an answer may quote a whole line.
+//! Invariant: every byte of the line but the prefixes ends up in exactly one piece.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+
+use crate::envelope::{Prefix, find_second, modal_prefix};
+use crate::fields::Value;
+use crate::header::{self, Header};
+use crate::quotes::Quotes;
+use crate::record::{Envelope, Phase};
+use crate::rejoin;
+use crate::trace_line::{self, MARKER};
+
+/// A part of a line that is a line of its own.
+#[derive(Debug)]
+pub(crate) struct Piece<'a> {
+    pub(crate) envelope: Envelope<'a>,
+    pub(crate) message: Cow<'a, str>,
+}
+
+/// Takes apart what stands behind a line's first prefix. `None`, the common case, means that it is
+/// one line.
+pub(crate) fn split<'a>(envelope: &Envelope<'a>, message: &'a str) -> Option<Vec<Piece<'a>>> {
+    let first = find_second(message);
+    if first.is_none() && second_marker(message).is_none() {
+        return None;
+    }
+    let lines = match first {
+        Some(first) => split_at_prefixes(envelope, message, first),
+        None => vec![Piece {
+            envelope: envelope.clone(),
+            message: Cow::Borrowed(message),
+        }],
+    };
+    let pieces: Vec<_> = lines.into_iter().flat_map(split_at_header).collect();
+    let changed = pieces.len() > 1 || pieces.iter().any(|piece| piece.message != message);
+    changed.then_some(pieces)
+}
+
+fn split_at_prefixes<'a>(
+    envelope: &Envelope<'a>,
+    message: &'a str,
+    first: usize,
+) -> Vec<Piece<'a>> {
+    let mut quotes = Quotes::new(message);
+    let mut pieces = Vec::new();
+    // The current piece: its envelope, what was joined to it, and the part that is still growing.
+    let mut envelope = envelope.clone();
+    let mut joined = String::new();
+    let (mut from, mut at) = (0, Some(first));
+    while let Some(start) = at {
+        let Some(Prefix {
+            envelope: next,
+            rest,
+        }) = message.get(start..).and_then(modal_prefix)
+        else {
+            break;
+        };
+        let behind = message.len() - rest.len();
+        let following = find_second(rest).map(|found| behind + found);
+        let text = message
+            .get(behind..following.unwrap_or(message.len()))
+            .unwrap_or("");
+        let part = message.get(from..start).unwrap_or("");
+        at = following;
+        if quotes.cover(start) || !is_glue(&envelope, &next, part, text) {
+            continue;
+        }
+        let bare = envelope.is_empty();
+        let starts_line = header_begins(text);
+        joined.push_str(part);
+        from = behind;
+        if (bare || rejoin::same_source(&envelope, &next)) && !starts_line {
+            if bare {
+                envelope = next;
+            }
+            continue;
+        }
+        let message = Cow::Owned(std::mem::take(&mut joined));
+        pieces.push(Piece {
+            envelope: std::mem::replace(&mut envelope, next),
+            message,
+        });
+    }
+    let tail = message.get(from..).unwrap_or("");
+    let message = if joined.is_empty() {
+        Cow::Borrowed(tail)
+    } else {
+        Cow::Owned(joined + tail)
+    };
+    pieces.push(Piece { envelope, message });
+    pieces
+}
+
+/// Whether what looks like a prefix is one. Ids make it certain. A time alone may stand in a
+/// sentence, so then the text around it must speak for it.
+fn is_glue(envelope: &Envelope<'_>, next: &Envelope<'_>, before: &str, text: &str) -> bool {
+    if next.container_id.is_some() || next.function_call_id.is_some() || next.function_id.is_some()
+    {
+        return true;
+    }
+    let has_ids = envelope.container_id.is_some() || envelope.function_call_id.is_some();
+    let adjoins = before.ends_with(|c: char| c.is_alphanumeric() || c == '|');
+    header_begins(text)
+        || text.trim().is_empty()
+        || (!has_ids && (adjoins || before.is_empty() || rejoin::is_cut(before)))
+}
+
+fn header_begins(text: &str) -> bool {
+    matches!(header::find(text), Header::At(_))
+}
+
+/// Where `TRACE[` occurs for the second time.
+fn second_marker(message: &str) -> Option<usize> {
+    let bytes = message.as_bytes();
+    let first = memmem::find(bytes, MARKER.as_bytes())? + MARKER.len();
+    memmem::find(bytes.get(first..)?, MARKER.as_bytes()).map(|at| first + at)
+}
+
+/// Splits a piece at a second header, as often as there is one.
+fn split_at_header(piece: Piece<'_>) -> Vec<Piece<'_>> {
+    let cuts = header_cuts(&piece.message);
+    if cuts.is_empty() {
+        return vec![piece];
+    }
+    let mut pieces = Vec::with_capacity(cuts.len() + 1);
+    let mut from = 0;
+    for cut in cuts.into_iter().chain([piece.message.len()]) {
+        let text = piece.message.get(from..cut).unwrap_or("").to_owned();
+        pieces.push(Piece {
+            envelope: piece.envelope.clone(),
+            message: Cow::Owned(text),
+        });
+        from = cut;
+    }
+    pieces
+}
+
+fn header_cuts(message: &str) -> Vec<usize> {
+    let mut cuts = Vec::new();
+    let Header::At(mut start) = header::find(message) else {
+        return cuts;
+    };
+    let mut quotes = Quotes::new(message);
+    for at in memmem::find_iter(message.as_bytes(), MARKER) {
+        if at <= start || quotes.cover(at) {
+            continue;
+        }
+        let before = message.get(start..at).unwrap_or("");
+        let line = header::without_glyph(before);
+        let well_formed = message
+            .get(at..)
+            .is_some_and(|text| trace_line::header(text).is_ok());
+        if well_formed
+            && ends_line(
+                line,
+                before.len() > before.trim_end().len() && line.len() == before.trim_end().len(),
+            )
+        {
+            cuts.push(start + line.len());
+            start = at;
+        }
+    }
+    cuts
+}
+
+/// Whether a trace line can end here: behind a keyword or a complete payload. Behind free text it
+/// can only where nothing, not even a blank, separates it from the next header.
+fn ends_line(line: &str, spaced: bool) -> bool {
+    let Ok(parsed) = trace_line::parse(line) else {
+        return false;
+    };
+    match parsed.fields.last() {
+        Some(last) => match &last.value {
+            Value::Text(text) => !text.contains(' ') || line.ends_with(['"', '\'']),
+            _ => true,
+        },
+        None => !matches!(parsed.phase, Phase::Step { .. }) || !spaced,
+    }
+}

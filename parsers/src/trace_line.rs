@@ -1,0 +1,165 @@
+//! Owns the trace grammar: `TRACE[id]: <what happened> - <payload>`.
+//! Refuses to look for the header: the caller says where it stands.
+//! Invariant: a line that is refused says the reason and the byte.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+use nom::Parser;
+use nom::bytes::complete::{tag, take_while};
+use nom::character::complete::{char, space0};
+
+use crate::error::{LineError, LineErrorKind};
+use crate::header::{self, Header};
+use crate::payload;
+use crate::record::{Phase, TraceLine};
+use crate::text;
+use crate::timestamp::Parsed;
+
+pub(crate) const MARKER: &str = "TRACE[";
+const ID_LENGTH: std::ops::RangeInclusive<usize> = 4..=64;
+
+/// Keywords, each with what it says.
+pub(crate) const KEYWORDS: [(&str, Phase<'static>); 5] = [
+    ("SUCCESS", Phase::Succeeded),
+    ("FAILED", Phase::Failed),
+    ("FAILURE", Phase::Failed),
+    ("ERROR", Phase::Failed),
+    ("TIMEOUT", Phase::TimedOut),
+];
+
+/// Reads one message that came without an envelope of its own.
+///
+/// # Errors
+/// Says why the message is no trace line, and at which byte.
+pub fn parse_message(message: &str) -> Result<TraceLine<'_>, LineError> {
+    match text::clean(message) {
+        Cow::Borrowed(message) => find_and_parse(message),
+        Cow::Owned(message) => find_and_parse(&message).map(TraceLine::into_owned),
+    }
+}
+
+fn find_and_parse(message: &str) -> Result<TraceLine<'_>, LineError> {
+    match header::find(message) {
+        Header::At(start) => parse_at(message, start),
+        Header::Quoted(at) => Err(LineError::new(LineErrorKind::Quoted, at)),
+        Header::Absent => Err(LineError::new(LineErrorKind::NoHeader, 0)),
+    }
+}
+
+/// Reads the trace line whose `TRACE[` stands at `start`; offsets count from the message's start.
+pub(crate) fn parse_at(message: &str, start: usize) -> Result<TraceLine<'_>, LineError> {
+    let text = message.get(start..).unwrap_or("").trim_end();
+    parse(text).map_err(|error| LineError::new(error.kind, error.offset + start))
+}
+
+/// Reads a text that begins with `TRACE[`.
+pub(crate) fn parse(text: &str) -> Result<TraceLine<'_>, LineError> {
+    let (rest, id) = header(text)?;
+    if rest.is_empty() {
+        return Err(LineError::new(LineErrorKind::Empty, text.len()));
+    }
+    let (phase, fields) = what_happened(rest);
+    Ok(TraceLine {
+        id: normal_id(id),
+        phase,
+        fields,
+        text: Cow::Borrowed(text),
+    })
+}
+
+/// `TRACE[id]: `; gives what follows, and the id.
+pub(crate) fn header(text: &str) -> Result<(&str, &str), LineError> {
+    let at = |kind, rest: &str| LineError::new(kind, text.len() - rest.len());
+    let opened: Parsed<'_, &str> = tag(MARKER).parse(text);
+    let Ok((rest, _)) = opened else {
+        return Err(at(LineErrorKind::NoHeader, text));
+    };
+    let id: Parsed<'_, &str> =
+        take_while(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-').parse(rest);
+    let Ok((behind, id)) = id else {
+        return Err(at(LineErrorKind::IdCharacter, rest));
+    };
+    if behind.is_empty() {
+        return Err(at(LineErrorKind::UnclosedId, behind));
+    }
+    if !behind.starts_with(']') {
+        return Err(at(LineErrorKind::IdCharacter, behind));
+    }
+    if id.len() < *ID_LENGTH.start() {
+        return Err(at(LineErrorKind::IdTooShort, behind));
+    }
+    if id.len() > *ID_LENGTH.end() {
+        return Err(at(LineErrorKind::IdTooLong, behind));
+    }
+    let behind = behind.get(1..).unwrap_or("");
+    let colon: Parsed<'_, _> = (char(':'), space0).parse(behind);
+    match colon {
+        Ok((rest, _)) => Ok((rest, id)),
+        Err(_) => Err(at(LineErrorKind::MissingColon, behind)),
+    }
+}
+
+/// Hexadecimal ids compare without case; words keep theirs.
+fn normal_id(id: &str) -> Cow<'_, str> {
+    let hex = id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    if hex && id.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(id.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(id)
+    }
+}
+
+fn what_happened(rest: &str) -> (Phase<'_>, crate::fields::Fields<'_>) {
+    if let Some((phase, payload)) = keyword(rest) {
+        let free_key = if phase == Phase::Succeeded {
+            "message"
+        } else {
+            "error"
+        };
+        return (phase, payload::read(payload, free_key));
+    }
+    let (text, payload) = split_payload(rest);
+    let phase = match text.strip_suffix("started") {
+        Some("") => Phase::Started {
+            name: Cow::Borrowed(""),
+        },
+        Some(name) if name.ends_with([' ', '\t']) => Phase::Started {
+            name: Cow::Borrowed(name.trim_end()),
+        },
+        _ => Phase::Step {
+            text: Cow::Borrowed(text),
+        },
+    };
+    (phase, payload::read(payload, "message"))
+}
+
+/// A keyword is a whole upper-case word at the start; what separates it from the rest goes.
+fn keyword(rest: &str) -> Option<(Phase<'static>, &str)> {
+    let (word, phase) = KEYWORDS.iter().find(|(word, _)| rest.starts_with(word))?;
+    let tail = rest.get(word.len()..)?;
+    if tail.starts_with(|c: char| c.is_alphanumeric() || c == '_') {
+        return None;
+    }
+    Some((
+        phase.clone(),
+        tail.trim_start_matches([' ', '\t', '-', '–', '—', ':', ',']),
+    ))
+}
+
+/// The first ` - ` that a key follows begins the payload.
+fn split_payload(rest: &str) -> (&str, &str) {
+    let mut from = 0;
+    while let Some(found) = rest
+        .get(from..)
+        .and_then(|tail| memmem::find(tail.as_bytes(), b" - "))
+    {
+        let dash = from + found;
+        let payload = rest.get(dash + 3..).unwrap_or("").trim_start();
+        if payload::key(payload).is_some() {
+            return (rest.get(..dash).unwrap_or("").trim_end(), payload);
+        }
+        from = dash + 3;
+    }
+    (rest, "")
+}
