@@ -9,15 +9,34 @@
 //! * Reads run in read-only transactions with a time-out and return rows in a defined order.
 
 mod error;
+mod migration;
+mod plan;
 mod question;
+mod sqlite;
+mod storable;
+
+use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::Value;
 
 pub use error::StoreError;
 pub use question::{ExecutionQuestion, SpanQuestion};
+pub use sqlite::SqliteStore;
 
-use crate::model::{Execution, ExecutionLink, Job, LossEntry, Observation, Span};
+use crate::model::{Execution, ExecutionLink, Job, LossEntry, Observation, Span, SpanLink};
+
+/// Opens the database that a URL names: `sqlite:PATH`.
+pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
+    if let Some(path) = url.strip_prefix("sqlite:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return Ok(Arc::new(SqliteStore::open(Path::new(path)).await?));
+    }
+    Err(StoreError::Configuration(
+        "the database URL must begin with sqlite:, postgres:// or postgresql://".to_owned(),
+    ))
+}
 
 /// Where a source resumes; committed with the rows that were read before it.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,7 +57,12 @@ pub struct Batch {
     pub spans: Vec<Span>,
     /// Positions reached.
     pub checkpoints: Vec<Checkpoint>,
-    /// Losses to enter in the ledger.
+    /// Findings about printed spans; entered after the observations.
+    pub links: Vec<SpanLink>,
+    /// Findings about traces of others; a later one for the same pair replaces an earlier one.
+    pub execution_links: Vec<ExecutionLink>,
+    /// Losses to enter in the ledger; one that is there already (same source, interval and reason)
+    /// keeps the larger count.
     pub losses: Vec<LossEntry>,
 }
 
@@ -48,6 +72,8 @@ impl Batch {
         self.observations.is_empty()
             && self.spans.is_empty()
             && self.checkpoints.is_empty()
+            && self.links.is_empty()
+            && self.execution_links.is_empty()
             && self.losses.is_empty()
     }
 }

@@ -1,0 +1,20 @@
+//! The schema as numbered steps, embedded in the program. Steps only ever add; one that was released is
+//! never changed.
+
+/// One step.
+#[derive(Debug)]
+pub(super) struct Migration {
+    /// Its number; steps run in this order, each once.
+    pub(super) version: i64,
+    /// What it does.
+    pub(super) name: &'static str,
+    /// Its statements.
+    pub(super) sql: &'static str,
+}
+
+/// The steps of the embedded store.
+pub(super) const SQLITE: &[Migration] = &[Migration {
+    version: 1,
+    name: "tables",
+    sql: include_str!("../../migrations/sqlite/0001_tables.sql"),
+}];

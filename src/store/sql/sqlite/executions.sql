@@ -1,0 +1,6 @@
+-- Executions with the public id of their job, in the order in which row.rs reads them.
+select
+    e.id, e.job_id, j.jobspec_id, e.provider_id, e.region, e.status, e.started_at, e.completed_at,
+    e.created_at, e.model_id, e.question_id, e.output_data
+from executions e
+left join jobs j on j.id = e.job_id

@@ -1,0 +1,205 @@
+//! The embedded store: one SQLite file in WAL mode, one connection that writes, a few that read.
+//!
+//! Invariant: a batch is on disk (`synchronous = full`) when its write returns. Several processes may
+//! share the file; whoever writes waits up to ten seconds for the other.
+
+mod fault;
+mod read;
+mod row;
+mod write;
+
+use std::future::Future;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Row, SqlitePool};
+
+use super::migration;
+use super::{Batch, ExecutionQuestion, SpanQuestion, Store, StoreError, Written};
+use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span};
+
+/// How long a connection waits for another process's lock.
+const BUSY: Duration = Duration::from_secs(10);
+/// A write that waits for its turn behind others; longer than one of them may take.
+const TURN: Duration = Duration::from_secs(30);
+/// A question that takes longer is given up; the caller has long gone.
+const READ: Duration = Duration::from_secs(5);
+/// Questions answered side by side.
+const READERS: u32 = 4;
+
+/// A SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the file, creating it (readable by its owner only) and its directory where needed.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        create(path).map_err(|err| {
+            StoreError::Configuration(format!(
+                "cannot open database \"{}\": {err}; name a file in a directory that this user may \
+                 write to",
+                path.display()
+            ))
+        })?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY)
+            // Executions of jobs that were cleaned away are kept: questions join what is there.
+            .foreign_keys(false);
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(TURN)
+        };
+        let writer = pool(1)
+            .connect_with(options.clone())
+            .await
+            .map_err(|err| fault::sort("open database", &err))?;
+        let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "on"));
+        Ok(Self { writer, readers })
+    }
+
+    async fn read<T>(
+        &self,
+        action: &'static str,
+        answer: impl Future<Output = sqlx::Result<T>>,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(READ, answer).await {
+            Ok(answer) => answer.map_err(|err| fault::sort(action, &err)),
+            Err(_) => Err(StoreError::Unavailable {
+                action,
+                reason: format!("no answer within {} s", READ.as_secs()),
+            }),
+        }
+    }
+
+    async fn apply_migrations(&self) -> sqlx::Result<()> {
+        let mut tx = self.writer.begin_with("begin immediate").await?;
+        sqlx::query(
+            "create table if not exists migrations \
+             (version integer primary key, name text not null, applied_at text not null)",
+        )
+        .execute(&mut *tx)
+        .await?;
+        let row = sqlx::query("select coalesce(max(version), 0) from migrations")
+            .fetch_one(&mut *tx)
+            .await?;
+        let done: i64 = row.try_get(0)?;
+        for migration in migration::SQLITE.iter().filter(|m| m.version > done) {
+            sqlx::raw_sql(migration.sql).execute(&mut *tx).await?;
+            sqlx::query("insert into migrations (version, name, applied_at) values (?, ?, ?)")
+                .bind(migration.version)
+                .bind(migration.name)
+                .bind(row::time_text(chrono::Utc::now()))
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await
+    }
+}
+
+/// Log text may hold anything, so the file is its owner's alone; the WAL file takes over its mode.
+fn create(path: &Path) -> std::io::Result<()> {
+    if let Some(parent) = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(parent)?;
+    }
+    std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
+    Ok(())
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn migrate(&self) -> Result<(), StoreError> {
+        self.apply_migrations()
+            .await
+            .map_err(|err| fault::sort("migrate", &err))
+    }
+
+    async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
+        write::write(&self.writer, batch)
+            .await
+            .map_err(|err| fault::sort("write spans", &err))
+    }
+
+    fn writers(&self) -> usize {
+        1
+    }
+
+    async fn checkpoint(&self, source: &str) -> Result<Option<Value>, StoreError> {
+        let query = sqlx::query("select position from checkpoints where source = ?").bind(source);
+        let row = self
+            .read("read checkpoint", query.fetch_optional(&self.readers))
+            .await?;
+        Ok(row.and_then(|row| row::json(&row, 0)))
+    }
+
+    async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError> {
+        let answer = read::spans(&self.readers, question, limit);
+        self.read("read spans", answer).await
+    }
+
+    async fn executions(
+        &self,
+        question: &ExecutionQuestion,
+        limit: u32,
+    ) -> Result<Vec<Execution>, StoreError> {
+        let answer = read::executions(&self.readers, question, limit);
+        self.read("read executions", answer).await
+    }
+
+    async fn count_executions(&self, question: &ExecutionQuestion) -> Result<u64, StoreError> {
+        let answer = read::count_executions(&self.readers, question);
+        self.read("count executions", answer).await
+    }
+
+    async fn job(&self, id: &str) -> Result<Option<Job>, StoreError> {
+        self.read("read job", read::job(&self.readers, id)).await
+    }
+
+    async fn execution_links(
+        &self,
+        traces: &[uuid::Uuid],
+    ) -> Result<Vec<ExecutionLink>, StoreError> {
+        let answer = read::links_of_traces(&self.readers, traces);
+        self.read("read links", answer).await
+    }
+
+    async fn links_of_executions(&self, ids: &[i64]) -> Result<Vec<ExecutionLink>, StoreError> {
+        let answer = read::links_of_executions(&self.readers, ids);
+        self.read("read links", answer).await
+    }
+
+    async fn losses(
+        &self,
+        from: chrono::DateTime<chrono::Utc>,
+        to: chrono::DateTime<chrono::Utc>,
+    ) -> Result<Vec<LossEntry>, StoreError> {
+        let answer = read::losses(&self.readers, from, to);
+        self.read("read losses", answer).await
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

@@ -1,0 +1,215 @@
+//! Each question as one statement. A single statement of SQLite reads from one snapshot, so none needs
+//! a transaction around it.
+
+use serde_json::json;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Sqlite, SqlitePool};
+use uuid::Uuid;
+
+use super::row::{self, time_text};
+use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span};
+use crate::store::{ExecutionQuestion, SpanQuestion};
+
+type Query = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
+
+/// The select list, a condition and, unless the condition has one, the order.
+macro_rules! spans {
+    ($condition:literal) => {
+        spans!($condition, "order by s.started_at, s.span_id, s.id limit ")
+    };
+    ($condition:literal, $order:literal) => {
+        concat!(
+            include_str!("../sql/sqlite/spans.sql"),
+            "trace_spans s where ",
+            $condition,
+            " ",
+            $order,
+            "?"
+        )
+    };
+}
+
+macro_rules! executions {
+    ($condition:expr) => {
+        concat!(
+            include_str!("../sql/sqlite/executions.sql"),
+            $condition,
+            " order by e.created_at desc, e.id desc limit ?"
+        )
+    };
+}
+
+pub(super) async fn spans(
+    pool: &SqlitePool,
+    question: &SpanQuestion,
+    limit: u32,
+) -> sqlx::Result<Vec<Span>> {
+    let rows = span_query(question).bind(limit).fetch_all(pool).await?;
+    Ok(rows.iter().filter_map(row::span).collect())
+}
+
+fn span_query(question: &SpanQuestion) -> Query {
+    match question {
+        SpanQuestion::Traces(ids) => {
+            sqlx::query(spans!("s.trace_id in (select value from json_each(?))"))
+                .bind(json!(ids).to_string())
+        }
+        SpanQuestion::Executions(ids) => {
+            sqlx::query(spans!("s.execution_id in (select value from json_each(?))"))
+                .bind(json!(ids).to_string())
+        }
+        SpanQuestion::TraceRange(low, high) => sqlx::query(spans!("s.trace_id between ? and ?"))
+            .bind(low.to_string())
+            .bind(high.to_string()),
+        SpanQuestion::SpanRange(low, high) => sqlx::query(spans!(
+            "s.metadata ->> 'collector' = 'beacon-collector' and s.span_id between ? and ?"
+        ))
+        .bind(low.to_string())
+        .bind(high.to_string()),
+        SpanQuestion::OpenBefore(time) => sqlx::query(spans!(
+            "s.metadata ->> 'collector' = 'beacon-collector' and s.status = 'started' \
+             and s.started_at < ?"
+        ))
+        .bind(time_text(*time)),
+        SpanQuestion::Failed { from, to } => sqlx::query(spans!(
+            "s.started_at >= ? and s.started_at < ? and lower(s.status) in ('failed', 'failure', \
+             'error', 'cancelled', 'canceled', 'timeout', 'timed_out', 'timedout')",
+            "order by s.started_at desc, s.span_id desc, s.id desc limit "
+        ))
+        .bind(time_text(*from))
+        .bind(time_text(*to)),
+        SpanQuestion::Window { services, from, to } => sqlx::query(spans!(
+            "s.started_at >= ? and s.started_at < ? \
+             and s.service in (select value from json_each(?))"
+        ))
+        .bind(time_text(*from))
+        .bind(time_text(*to))
+        .bind(json!(services).to_string()),
+        SpanQuestion::Unlinked { from, to } => sqlx::query(spans!(
+            "s.started_at >= ? and s.started_at < ? and s.trace_id = s.span_id \
+             and s.metadata ->> 'collector' = 'beacon-collector'"
+        ))
+        .bind(time_text(*from))
+        .bind(time_text(*to)),
+    }
+}
+
+pub(super) async fn executions(
+    pool: &SqlitePool,
+    question: &ExecutionQuestion,
+    limit: u32,
+) -> sqlx::Result<Vec<Execution>> {
+    let query = match question {
+        ExecutionQuestion::Ids(ids) => sqlx::query(executions!(
+            "where e.id in (select value from json_each(?))"
+        ))
+        .bind(json!(ids).to_string()),
+        ExecutionQuestion::Job(key) => sqlx::query(executions!("where e.job_id = ?")).bind(*key),
+        recent @ ExecutionQuestion::Recent { .. } => bind_recent(
+            sqlx::query(executions!(include_str!(
+                "../sql/sqlite/recent_executions.sql"
+            ))),
+            recent,
+        ),
+    };
+    let rows = query.bind(limit).fetch_all(pool).await?;
+    Ok(rows.iter().filter_map(row::execution).collect())
+}
+
+pub(super) async fn count_executions(
+    pool: &SqlitePool,
+    question: &ExecutionQuestion,
+) -> sqlx::Result<u64> {
+    let query = match question {
+        ExecutionQuestion::Ids(ids) => sqlx::query(
+            "select count(*) from executions e where e.id in (select value from json_each(?))",
+        )
+        .bind(json!(ids).to_string()),
+        ExecutionQuestion::Job(key) => {
+            sqlx::query("select count(*) from executions e where e.job_id = ?").bind(*key)
+        }
+        recent @ ExecutionQuestion::Recent { .. } => bind_recent(
+            sqlx::query(concat!(
+                "select count(*) from executions e\n",
+                include_str!("../sql/sqlite/recent_executions.sql")
+            )),
+            recent,
+        ),
+    };
+    let row = query.fetch_one(pool).await?;
+    sqlx::Row::try_get::<i64, _>(&row, 0).map(i64::unsigned_abs)
+}
+
+fn bind_recent(query: Query, question: &ExecutionQuestion) -> Query {
+    let ExecutionQuestion::Recent {
+        from,
+        to,
+        failed_only,
+        model_id,
+        region,
+    } = question
+    else {
+        return query;
+    };
+    query
+        .bind(time_text(*from))
+        .bind(time_text(*to))
+        .bind(*failed_only)
+        .bind(model_id.clone())
+        .bind(region.clone())
+}
+
+pub(super) async fn job(pool: &SqlitePool, id: &str) -> sqlx::Result<Option<Job>> {
+    // The public id wins over an integer key that reads the same.
+    let row = sqlx::query(
+        "select id, jobspec_id, status, created_at from jobs \
+         where jobspec_id = ?1 or id = ?2 order by jobspec_id = ?1 desc limit 1",
+    )
+    .bind(id.to_owned())
+    .bind(id.parse::<i64>().ok())
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.as_ref().and_then(row::job))
+}
+
+pub(super) async fn links_of_traces(
+    pool: &SqlitePool,
+    traces: &[Uuid],
+) -> sqlx::Result<Vec<ExecutionLink>> {
+    let query = sqlx::query(
+        "select trace_id, execution_id, method, confidence from execution_links \
+         where trace_id in (select value from json_each(?)) order by trace_id, execution_id",
+    );
+    links(query.bind(json!(traces).to_string()).fetch_all(pool).await)
+}
+
+pub(super) async fn links_of_executions(
+    pool: &SqlitePool,
+    ids: &[i64],
+) -> sqlx::Result<Vec<ExecutionLink>> {
+    let query = sqlx::query(
+        "select trace_id, execution_id, method, confidence from execution_links \
+         where execution_id in (select value from json_each(?)) order by execution_id, trace_id",
+    );
+    links(query.bind(json!(ids).to_string()).fetch_all(pool).await)
+}
+
+fn links(rows: sqlx::Result<Vec<SqliteRow>>) -> sqlx::Result<Vec<ExecutionLink>> {
+    Ok(rows?.iter().filter_map(row::execution_link).collect())
+}
+
+pub(super) async fn losses(
+    pool: &SqlitePool,
+    from: chrono::DateTime<chrono::Utc>,
+    to: chrono::DateTime<chrono::Utc>,
+) -> sqlx::Result<Vec<LossEntry>> {
+    let rows = sqlx::query(
+        "select source, lost_from, lost_to, reason, lost from loss_ledger \
+         where lost_to >= ? and lost_from <= ? order by lost_from, source",
+    )
+    .bind(time_text(from))
+    .bind(time_text(to))
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.iter().filter_map(row::loss).collect())
+}

@@ -1,0 +1,210 @@
+//! One batch, one transaction. `BEGIN IMMEDIATE` takes the write lock before anything is read, so what
+//! a row becomes is decided while nobody else can change it.
+//!
+//! Rows go in a chunk a statement; a chunk that is refused goes again row by row, and what is refused
+//! then is set aside.
+
+use std::sync::LazyLock;
+
+use chrono::Utc;
+use serde_json::{Value, json};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+use sqlx::{AssertSqlSafe, Sqlite, SqlitePool};
+
+use super::row::{self, time_text};
+use crate::model::{ExecutionLink, LossEntry, RowKey, Span};
+use crate::store::plan::{Incoming, Plan, Reject, Update};
+use crate::store::{Batch, Checkpoint, Written};
+
+type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+
+/// Rows in one insert. Larger statements measured no faster; a rest goes in smaller ones, so that
+/// every statement is one of three and stays prepared.
+const CHUNKS: [usize; 3] = [64, 8, 1];
+
+static INSERTS: LazyLock<[String; 3]> = LazyLock::new(|| {
+    CHUNKS.map(|rows| {
+        let row = format!("({})", ["?"; 16].join(", "));
+        let rows = vec![row; rows].join(",\n");
+        format!(
+            "{}\nvalues {rows}",
+            include_str!("../sql/sqlite/insert.sql")
+        )
+    })
+});
+
+pub(super) async fn write(pool: &SqlitePool, batch: &Batch) -> sqlx::Result<Written> {
+    let incoming = Incoming::new(batch);
+    let mut tx = pool.begin_with("begin immediate").await?;
+    let ranges = incoming.ranges();
+    let stored = if ranges.is_empty() {
+        Vec::new()
+    } else {
+        own_rows(&mut tx, &json!(ranges)).await?
+    };
+    let mut plan = incoming.plan(stored);
+    let mut written = insert_all(&mut tx, &mut plan).await?;
+    written.updated = update_all(&mut tx, &mut plan).await?;
+    written.rejected = plan.rejects.len() as u64;
+    for reject in plan.rejects {
+        set_aside(&mut tx, reject).await?;
+    }
+    for checkpoint in &batch.checkpoints {
+        save_checkpoint(&mut tx, checkpoint).await?;
+    }
+    for link in &batch.execution_links {
+        save_link(&mut tx, link).await?;
+    }
+    for loss in &batch.losses {
+        save_loss(&mut tx, loss).await?;
+    }
+    tx.commit().await?;
+    Ok(written)
+}
+
+async fn own_rows(conn: &mut SqliteConnection, ranges: &Value) -> sqlx::Result<Vec<Span>> {
+    let sql = concat!(
+        include_str!("../sql/sqlite/spans.sql"),
+        include_str!("../sql/sqlite/own_rows.sql")
+    );
+    let rows = sqlx::query(sql)
+        .bind(ranges.to_string())
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.iter().filter_map(row::span).collect())
+}
+
+async fn insert_all(conn: &mut SqliteConnection, plan: &mut Plan) -> sqlx::Result<Written> {
+    let mut written = Written::default();
+    let mut rest = plan.inserts.as_slice();
+    while !rest.is_empty() {
+        let fits = CHUNKS.iter().position(|&rows| rows <= rest.len());
+        // The smallest chunk is one row, so one always fits.
+        let size = fits.unwrap_or(CHUNKS.len() - 1);
+        let (chunk, tail) = rest.split_at(CHUNKS[size]);
+        rest = tail;
+        match insert(conn, size, chunk).await {
+            Ok(()) => written.inserted += chunk.len() as u64,
+            Err(err) if is_refusal(&err) => {
+                for span in chunk {
+                    match insert(conn, CHUNKS.len() - 1, std::slice::from_ref(span)).await {
+                        Ok(()) => written.inserted += 1,
+                        Err(err) if is_refusal(&err) => plan.rejects.push(Reject {
+                            span: span.clone(),
+                            reason: err.to_string(),
+                        }),
+                        Err(err) => return Err(err),
+                    }
+                }
+            }
+            Err(err) => return Err(err),
+        }
+    }
+    Ok(written)
+}
+
+async fn insert(conn: &mut SqliteConnection, size: usize, spans: &[Span]) -> sqlx::Result<()> {
+    let sql: &'static str = INSERTS[size].as_str();
+    let query = spans.iter().fold(sqlx::query(AssertSqlSafe(sql)), bind_row);
+    query.execute(conn).await?;
+    Ok(())
+}
+
+async fn update_all(conn: &mut SqliteConnection, plan: &mut Plan) -> sqlx::Result<u64> {
+    let mut updated = 0;
+    for update in std::mem::take(&mut plan.updates) {
+        match save_update(conn, &update).await {
+            Ok(()) => updated += 1,
+            Err(err) if is_refusal(&err) => plan.rejects.push(Reject {
+                span: update.span,
+                reason: err.to_string(),
+            }),
+            Err(err) => return Err(err),
+        }
+    }
+    Ok(updated)
+}
+
+async fn save_update(conn: &mut SqliteConnection, update: &Update) -> sqlx::Result<()> {
+    let RowKey { trace_id, span_id } = update.row;
+    bind_row(
+        sqlx::query(include_str!("../sql/sqlite/update.sql")),
+        &update.span,
+    )
+    .bind(span_id.to_string())
+    .bind(trace_id.to_string())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+fn bind_row<'q>(query: Query<'q>, span: &Span) -> Query<'q> {
+    query
+        .bind(span.trace_id.to_string())
+        .bind(span.span_id.to_string())
+        .bind(span.parent_span_id.map(|id| id.to_string()))
+        .bind(span.service.clone())
+        .bind(span.operation.clone())
+        .bind(time_text(span.started_at))
+        .bind(span.completed_at.map(time_text))
+        .bind(span.duration_ms)
+        .bind(span.status.as_str())
+        .bind(span.job_id.clone())
+        .bind(span.execution_id)
+        .bind(span.model_id.clone())
+        .bind(span.region.clone())
+        .bind(serde_json::to_string(&span.metadata).ok())
+        .bind(span.error_message.clone())
+        .bind(span.error_type.clone())
+}
+
+async fn set_aside(conn: &mut SqliteConnection, reject: Reject) -> sqlx::Result<()> {
+    sqlx::query(include_str!("../sql/sqlite/set_aside.sql"))
+        .bind(reject.span.trace_id.to_string())
+        .bind(reject.span.span_id.to_string())
+        .bind(reject.reason)
+        .bind(serde_json::to_string(&reject.span).unwrap_or_default())
+        .bind(time_text(Utc::now()))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn save_checkpoint(conn: &mut SqliteConnection, at: &Checkpoint) -> sqlx::Result<()> {
+    sqlx::query(include_str!("../sql/sqlite/save_checkpoint.sql"))
+        .bind(&at.source)
+        .bind(at.position.to_string())
+        .bind(time_text(Utc::now()))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn save_link(conn: &mut SqliteConnection, link: &ExecutionLink) -> sqlx::Result<()> {
+    sqlx::query(include_str!("../sql/sqlite/save_link.sql"))
+        .bind(link.trace_id.to_string())
+        .bind(link.execution_id)
+        .bind(&link.method)
+        .bind(link.confidence)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn save_loss(conn: &mut SqliteConnection, loss: &LossEntry) -> sqlx::Result<()> {
+    sqlx::query(include_str!("../sql/sqlite/save_loss.sql"))
+        .bind(&loss.source)
+        .bind(time_text(loss.from))
+        .bind(time_text(loss.to))
+        .bind(&loss.reason)
+        .bind(loss.lost)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Whether it is the row that is refused: a constraint (19) or a value too big (18), whatever the
+/// extended code in the upper bits says.
+fn is_refusal(err: &sqlx::Error) -> bool {
+    matches!(super::fault::code(err), Some(18 | 19))
+}

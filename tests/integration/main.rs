@@ -1,0 +1,5 @@
+//! The integration tests: one binary, a module for each part of the program.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod store;
+mod support;

@@ -1,0 +1,4 @@
+//! What tests share: databases of their own, and printed lines as observations.
+
+pub(crate) mod database;
+pub(crate) mod lines;
