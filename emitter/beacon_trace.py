@@ -385,6 +385,8 @@ _LOOKS_TYPED = re.compile(
     r"[+-]?(\.?[0-9][0-9_.]*(e[+-]?[0-9]+)?[a-z]*|([0-9][0-9_.]*(ns|us|ms|s|m|h|d))+|true|false|none|null|nan|inf|infinity)",
     re.I,
 )
+# The time that `modal app logs --timestamps` puts before each entry, also before one that it glues on.
+_LOG_PREFIX = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) (?=[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9:]{4,5})( |$))")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -474,9 +476,9 @@ def _quote(text: str, ascii_only: bool) -> str:
     plain = text.isascii() if ascii_only else True
     if not (plain and text.isprintable() and '"' not in text and "\\" not in text):
         text = "".join(_ESCAPES.get(char) or _escape(char, ascii_only) for char in text)
-    # A quoted trace line must not look like one to any reader, not even to one that gets this
-    # line in two halves: the escape reads back the same.
-    return '"' + text.replace("TRACE[", "TRACE\\u005b") + '"'
+    # A quoted trace line or log prefix must not look like one to any reader, not even to one that
+    # gets this line in two halves: the escapes read back the same.
+    return '"' + _LOG_PREFIX.sub(r"\1\\u0020", text.replace("TRACE[", "TRACE\\u005b")) + '"'
 
 
 def _escape(char: str, ascii_only: bool) -> str:
@@ -489,17 +491,16 @@ def _escape(char: str, ascii_only: bool) -> str:
 # --- lines -------------------------------------------------------------------------------------------
 
 _KEYWORD = re.compile(r"(SUCCESS|FAILED|FAILURE|ERROR|TIMEOUT)(?![A-Za-z0-9_])")
-_DATE_TIME = re.compile(r"(\d{4}-\d\d-\d\d) (?=\d\d:\d\d:\d\d)")
 
 
 def _phrase(value: Any, empty: str) -> str:
     """A name or step text that stands on one line, unquoted, and cannot end early or begin another:
     what is not printable becomes a space, spaces collapse, ` - ` (before the fields) becomes ` -- `,
-    `TRACE[` (a header) `TRACE [`, and the space in a date and time (a log prefix) a `T`."""
+    `TRACE[` (a header) `TRACE [`, and the space in a date and time with zone (a log prefix) a `T`."""
     text = str(_scalar(value))
     words = "".join(char if char.isprintable() else " " for char in text).split()
     text = " ".join("--" if word == "-" else word for word in words)
-    text = _DATE_TIME.sub(r"\1T", text.replace("TRACE[", "TRACE ["))
+    text = _LOG_PREFIX.sub(r"\1T", text.replace("TRACE[", "TRACE ["))
     return (text if len(text) <= NAME_LIMIT else text[:NAME_LIMIT].rstrip() + "...") or empty
 
 

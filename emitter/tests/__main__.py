@@ -5,12 +5,6 @@ import time
 import unittest
 from pathlib import Path
 
-from hypothesis import settings
-
-# Shared machines pause: a slow example is no failure. Fixed examples make a red run repeatable.
-settings.register_profile("tests", deadline=None, derandomize=True, database=None, max_examples=300)
-settings.load_profile("tests")
-
 folder = Path(__file__).resolve().parent
 began = time.monotonic()
 suite = unittest.defaultTestLoader.discover(str(folder), top_level_dir=str(folder.parent))

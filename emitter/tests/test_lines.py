@@ -150,6 +150,12 @@ class Values(unittest.TestCase):
     def test_a_quoted_trace_line_does_not_look_like_one(self):
         self.assertEqual(printed_value("TRACE[deadbeef]: SUCCESS"), r'"TRACE\u005bdeadbeef]: SUCCESS"')
 
+    def test_a_quoted_log_prefix_does_not_look_like_one(self):
+        shown = printed_value("2026-11-23 12:00:00+00:00 fc-01 ta-01 x")
+        self.assertEqual(shown, r'"2026-11-23\u002012:00:00+00:00 fc-01 ta-01 x"')
+        self.assertEqual(printed_value("2026-11-23 12:00:00+00:00"), r'"2026-11-23\u002012:00:00+00:00"')
+        self.assertEqual(printed_value("2026-11-23 12:00:00"), '"2026-11-23 12:00:00"')
+
     def test_a_lone_surrogate_becomes_the_replacement_character(self):
         self.assertEqual(printed_value("a\udc80b"), '"a\ufffdb"')
 

@@ -30,6 +30,9 @@ exact_value = st.one_of(
         lambda value: (value, "duration", value // datetime.timedelta(microseconds=1))
     ),
     any_text.map(lambda value: (value, "text", carried(value))),
+    st.sampled_from(
+        ["True", "false", "None", "none", "null", "nan", "-inf", "Infinity", "1_000", "+1", "-", ".", "'"]
+    ).map(lambda value: (value, "text", value)),
     st.from_regex(r"[A-Za-z0-9_.:/@+-]{1,12}", fullmatch=True).map(lambda value: (value, "text", value)),
     st.from_regex(r"-?([0-9]{1,4}\.?[0-9]{0,3}(ns|us|ms|s|m|h|d|e|E|e-)?){1,3}", fullmatch=True).map(
         lambda value: (value, "text", value)
@@ -123,6 +126,17 @@ class ReadBack(unittest.TestCase):
         shown = [field["value"] for field in big["fields"] if field["key"] != "fields_omitted"]
         self.assertEqual(shown, [text] * len(shown))
         self.assertGreater(len(shown), 1)
+
+    @given(any_text, exact_fields, any_text, exact_fields)
+    def test_lines_come_back_equal_from_the_platforms_log(self, name, fields, step, step_fields):
+        fields = without(fields, "traceparent", "headers", *CONTEXT)
+        with captured() as lines, span(name, **values(fields)) as s:
+            s.step(step, **values(step_fields))
+        prefixed = ["2026-11-23 12:00:00+00:00 fu-01A fc-01B ta-01C " + line for line in lines]
+        self.assertEqual(read_back(prefixed), read_back(lines))
+        self.assertEqual(
+            [record["fields"] for record in read_back(prefixed)[:2]], [expected(fields), expected(step_fields)]
+        )
 
     def test_the_ascii_form_comes_back_equal_as_well(self):
         code = (
