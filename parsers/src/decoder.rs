@@ -213,7 +213,7 @@ impl Stages {
         {
             self.as_it_came(&half, sink);
         }
-        while let Some(open) = self.tracebacks.expired(oldest) {
+        while let Some(open) = self.tracebacks.expired(self.seen, PATIENCE_LINES) {
             self.traceback(&open, sink);
         }
     }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memmem;
+use memchr::{memchr_iter, memmem};
 
 use crate::envelope::{Prefix, find_second, modal_prefix};
 use crate::fields::Value;
@@ -114,11 +114,17 @@ fn header_begins(text: &str) -> bool {
     matches!(header::find(text), Header::At(_))
 }
 
-/// Where `TRACE[` occurs for the second time.
+/// Where `TRACE[` occurs for the second time. Brackets are rare in a trace line, so looking at each
+/// is cheaper than setting up a search for the word.
 fn second_marker(message: &str) -> Option<usize> {
     let bytes = message.as_bytes();
-    let first = memmem::find(bytes, MARKER.as_bytes())? + MARKER.len();
-    memmem::find(bytes.get(first..)?, MARKER.as_bytes()).map(|at| first + at)
+    memchr_iter(b'[', bytes)
+        .filter(|at| {
+            bytes
+                .get(..=*at)
+                .is_some_and(|head| head.ends_with(MARKER.as_bytes()))
+        })
+        .nth(1)
 }
 
 /// Splits a piece at a second header, as often as there is one.
@@ -171,7 +177,7 @@ fn header_cuts(message: &str) -> Vec<usize> {
 /// Whether a trace line can end here: behind a keyword or a complete payload. Behind free text it
 /// can only where nothing, not even a blank, separates it from the next header.
 fn ends_line(line: &str, spaced: bool) -> bool {
-    let Ok(parsed) = trace_line::parse(line) else {
+    let Ok(parsed) = trace_line::parse_at(line, 0) else {
         return false;
     };
     match parsed.fields.last() {

@@ -46,10 +46,10 @@ struct Boundary {
 /// Reads a payload; text before the first key becomes the value of `free_key`.
 pub(crate) fn read<'a>(payload: &'a str, free_key: &'static str) -> Fields<'a> {
     let mut fields = Fields::default();
-    let mut rest = payload.trim();
+    let mut rest = payload.trim_ascii();
     if !rest.is_empty() && key(rest).is_none() {
         let boundary = prose_end(rest);
-        let text = rest.get(..boundary.end).unwrap_or(rest).trim_end();
+        let text = rest.get(..boundary.end).unwrap_or(rest).trim_ascii_end();
         fields.push(Cow::Borrowed(free_key), Value::Text(Cow::Borrowed(text)));
         rest = rest.get(boundary.next..).unwrap_or("");
     }
@@ -105,18 +105,18 @@ fn field_value<'a>(name: &str, text: &'a str) -> (Value<'a>, &'a str) {
             value_end(text)
         };
     }
-    let raw = text.get(..boundary.end).unwrap_or(text).trim_end();
+    let raw = text.get(..boundary.end).unwrap_or(text).trim_ascii_end();
     (bare(raw), text.get(boundary.next..).unwrap_or(""))
 }
 
 /// After a closing quote only the next field or the end may follow; otherwise the quotes were part
 /// of a longer text.
 fn behind_quoted(rest: &str) -> Option<&str> {
-    let rest = rest.trim_start();
+    let rest = rest.trim_ascii_start();
     if rest.is_empty() {
         return Some(rest);
     }
-    let rest = rest.strip_prefix(',')?.trim_start();
+    let rest = rest.strip_prefix(',')?.trim_ascii_start();
     (rest.is_empty() || key(rest).is_some()).then_some(rest)
 }
 
@@ -143,7 +143,7 @@ fn next_key(text: &str, from: usize) -> Option<Boundary> {
 /// Whether the comma at `comma` is followed by blanks and a key.
 fn boundary_at(text: &str, comma: usize) -> Option<Boundary> {
     let behind = text.get(comma + 1..)?;
-    let rest = behind.trim_start();
+    let rest = behind.trim_ascii_start();
     (rest.len() < behind.len() && key(rest).is_some()).then(|| Boundary {
         end: comma,
         next: text.len() - rest.len(),
@@ -234,8 +234,8 @@ fn prose_end(text: &str) -> Boundary {
         let Some((name, value)) = text.get(found.next..end).and_then(key) else {
             break;
         };
-        let quoted = quoted(value).is_ok_and(|(rest, _)| rest.trim().is_empty());
-        if !is_simple(value.trim_end()) && !quoted {
+        let quoted = quoted(value).is_ok_and(|(rest, _)| rest.trim_ascii().is_empty());
+        if !is_simple(value.trim_ascii_end()) && !quoted {
             break;
         }
         if TAIL_KEYS.contains(&name) {

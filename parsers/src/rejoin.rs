@@ -4,6 +4,8 @@
 
 use std::collections::VecDeque;
 
+use memchr::memchr;
+
 use crate::fields::Value;
 use crate::header::{self, Header};
 use crate::payload;
@@ -247,10 +249,11 @@ fn cut_step(text: &str) -> Option<Cut> {
 
 /// The last segment of the text is the beginning of a key: a word behind ` - ` or a comma.
 fn cut_key(text: &str, value: &str) -> bool {
-    if value.len() > KEY_MAX && memchr::memrchr(b',', value.as_bytes()).is_none() {
-        return false;
-    }
-    is_key(last_segment(text)) && (value.contains(',') || text.ends_with(&[" - ", value].concat()))
+    let whole = || {
+        text.strip_suffix(value)
+            .is_some_and(|head| head.ends_with(" - "))
+    };
+    (memchr(b',', value.as_bytes()).is_some() || whole()) && is_key(last_segment(text))
 }
 
 fn last_segment(text: &str) -> &str {

@@ -33,6 +33,9 @@ pub(crate) fn datetime(input: &str) -> Parsed<'_, Timestamp> {
 
 /// The same with a zone that is not optional: what tells a machine's timestamp from prose.
 pub(crate) fn zoned_datetime(input: &str) -> Parsed<'_, Timestamp> {
+    if let Some((time, rest)) = modal_form(input) {
+        return Ok((rest, time));
+    }
     let (rest, timestamp) = datetime(input)?;
     let read = input.len() - rest.len();
     let zoned = input
@@ -44,6 +47,44 @@ pub(crate) fn zoned_datetime(input: &str) -> Parsed<'_, Timestamp> {
     } else {
         Err(nom::Err::Error(()))
     }
+}
+
+/// The one form that Modal's CLI prints, `2026-11-23 12:00:00+00:00`. Nearly every line begins with
+/// it, and the general grammar takes a twentieth of the time for a line.
+fn modal_form(input: &str) -> Option<(Timestamp, &str)> {
+    const SHAPE: &[u8; 25] = b"0000-00-00 00:00:00+00:00";
+    let (head, rest) = input.split_at_checked(SHAPE.len())?;
+    let head: &[u8; 25] = head.as_bytes().try_into().ok()?;
+    let mut fits = true;
+    for (byte, shape) in head.iter().zip(SHAPE) {
+        fits &= match shape {
+            b'0' => byte.is_ascii_digit(),
+            b'+' => matches!(byte, b'+' | b'-'),
+            other => byte == other,
+        };
+    }
+    let at = |i: usize| head.get(i).map_or(0, |byte| i64::from(*byte & 0x0f));
+    let pair = |i: usize| at(i) * 10 + at(i + 1);
+    let (hour, minute, second) = (pair(11), pair(14), pair(17));
+    let (zone_hour, zone_minute) = (pair(20), pair(23));
+    if !fits || hour > 23 || minute > 59 || second > 60 || zone_hour > 23 || zone_minute > 59 {
+        return None;
+    }
+    let day = days_from_civil(pair(0) * 100 + pair(2), pair(5), pair(8))?;
+    let east = zone_hour * 3600 + zone_minute * 60;
+    let offset = if head.get(19) == Some(&b'-') {
+        -east
+    } else {
+        east
+    };
+    let unix = day * 86_400 + hour * 3600 + minute * 60 + second - offset;
+    Some((
+        Timestamp {
+            unix_micros: unix * 1_000_000,
+            precision: Precision::Second,
+        },
+        rest,
+    ))
 }
 
 /// A number of seconds, milliseconds, microseconds or nanoseconds since the epoch, told apart by

@@ -4,9 +4,9 @@
 
 use std::borrow::Cow;
 
-use memchr::memmem;
+use memchr::memchr_iter;
 use nom::Parser;
-use nom::bytes::complete::{tag, take_while};
+use nom::bytes::complete::tag;
 use nom::character::complete::{char, space0};
 
 use crate::error::{LineError, LineErrorKind};
@@ -48,22 +48,21 @@ fn find_and_parse(message: &str) -> Result<TraceLine<'_>, LineError> {
 }
 
 /// Reads the trace line whose `TRACE[` stands at `start`; offsets count from the message's start.
+#[inline]
 pub(crate) fn parse_at(message: &str, start: usize) -> Result<TraceLine<'_>, LineError> {
-    let text = message.get(start..).unwrap_or("").trim_end();
-    parse(text).map_err(|error| LineError::new(error.kind, error.offset + start))
-}
-
-/// Reads a text that begins with `TRACE[`.
-pub(crate) fn parse(text: &str) -> Result<TraceLine<'_>, LineError> {
-    let (rest, id) = header(text)?;
+    let text = message.get(start..).unwrap_or("").trim_ascii_end();
+    let (rest, id) = match header(text) {
+        Ok(found) => found,
+        Err(error) => return Err(LineError::new(error.kind, error.offset + start)),
+    };
     if rest.is_empty() {
-        return Err(LineError::new(LineErrorKind::Empty, text.len()));
+        return Err(LineError::new(LineErrorKind::Empty, start + text.len()));
     }
-    let (phase, fields) = what_happened(rest);
+    let (phase, payload, free_key) = what_happened(rest);
     Ok(TraceLine {
         id: normal_id(id),
         phase,
-        fields,
+        fields: payload::read(payload, free_key),
         text: Cow::Borrowed(text),
     })
 }
@@ -75,9 +74,7 @@ pub(crate) fn header(text: &str) -> Result<(&str, &str), LineError> {
     let Ok((rest, _)) = opened else {
         return Err(at(LineErrorKind::NoHeader, text));
     };
-    let id: Parsed<'_, &str> =
-        take_while(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-').parse(rest);
-    let Ok((behind, id)) = id else {
+    let Ok((behind, id)) = id(rest) else {
         return Err(at(LineErrorKind::IdCharacter, rest));
     };
     if behind.is_empty() {
@@ -100,6 +97,14 @@ pub(crate) fn header(text: &str) -> Result<(&str, &str), LineError> {
     }
 }
 
+/// Letters, digits, `_` and `-`, by bytes: a scan by characters shows in the time for a line.
+fn id(input: &str) -> Parsed<'_, &str> {
+    let word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    let end = input.bytes().take_while(word).count();
+    let (id, rest) = input.split_at_checked(end).ok_or(nom::Err::Error(()))?;
+    Ok((rest, id))
+}
+
 /// Hexadecimal ids compare without case; words keep theirs.
 fn normal_id(id: &str) -> Cow<'_, str> {
     let hex = id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
@@ -110,14 +115,15 @@ fn normal_id(id: &str) -> Cow<'_, str> {
     }
 }
 
-fn what_happened(rest: &str) -> (Phase<'_>, crate::fields::Fields<'_>) {
+/// The phase, the payload behind it, and the key for a payload's text that has none.
+fn what_happened(rest: &str) -> (Phase<'_>, &str, &'static str) {
     if let Some((phase, payload)) = keyword(rest) {
         let free_key = if phase == Phase::Succeeded {
             "message"
         } else {
             "error"
         };
-        return (phase, payload::read(payload, free_key));
+        return (phase, payload, free_key);
     }
     let (text, payload) = split_payload(rest);
     let phase = match text.strip_suffix("started") {
@@ -125,13 +131,13 @@ fn what_happened(rest: &str) -> (Phase<'_>, crate::fields::Fields<'_>) {
             name: Cow::Borrowed(""),
         },
         Some(name) if name.ends_with([' ', '\t']) => Phase::Started {
-            name: Cow::Borrowed(name.trim_end()),
+            name: Cow::Borrowed(name.trim_ascii_end()),
         },
         _ => Phase::Step {
             text: Cow::Borrowed(text),
         },
     };
-    (phase, payload::read(payload, "message"))
+    (phase, payload, "message")
 }
 
 /// A keyword is a whole upper-case word at the start; what separates it from the rest goes.
@@ -141,25 +147,27 @@ fn keyword(rest: &str) -> Option<(Phase<'static>, &str)> {
     if tail.starts_with(|c: char| c.is_alphanumeric() || c == '_') {
         return None;
     }
-    Some((
-        phase.clone(),
-        tail.trim_start_matches([' ', '\t', '-', '–', '—', ':', ',']),
-    ))
+    Some((phase.clone(), tail.trim_start_matches(separates)))
+}
+
+fn separates(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '-' | '–' | '—' | ':' | ',')
 }
 
 /// The first ` - ` that a key follows begins the payload.
 fn split_payload(rest: &str) -> (&str, &str) {
-    let mut from = 0;
-    while let Some(found) = rest
-        .get(from..)
-        .and_then(|tail| memmem::find(tail.as_bytes(), b" - "))
-    {
-        let dash = from + found;
-        let payload = rest.get(dash + 3..).unwrap_or("").trim_start();
-        if payload::key(payload).is_some() {
-            return (rest.get(..dash).unwrap_or("").trim_end(), payload);
+    for dash in memchr_iter(b'-', rest.as_bytes()) {
+        let (before, behind) = (rest.get(..dash), rest.get(dash + 1..));
+        let (Some(before), Some(behind)) = (before, behind) else {
+            continue;
+        };
+        if !before.ends_with(' ') || !behind.starts_with(' ') {
+            continue;
         }
-        from = dash + 3;
+        let payload = behind.trim_ascii_start();
+        if payload::key(payload).is_some() {
+            return (before.trim_ascii_end(), payload);
+        }
     }
     (rest, "")
 }

@@ -14,6 +14,8 @@ pub(crate) const MARKER: &str = "Traceback (most recent call last)";
 /// Failures remembered: more than fail between a failure and its traceback.
 const FAILURES_MAX: usize = 64;
 const OPEN_MAX: usize = 16;
+/// Python prints a chain in one go, so not much gets between its parts.
+const CHAIN_PATIENCE: u64 = 32;
 const LINES_MAX: usize = 200;
 const BYTES_MAX: usize = 64 * 1024;
 /// Lines of the same container that may interrupt a traceback (the other output's).
@@ -158,9 +160,17 @@ impl Tracebacks {
         self.open.remove(index)
     }
 
-    /// Gives back a traceback that saw its last line before `line`.
-    pub(crate) fn expired(&mut self, line: u64) -> Option<Open> {
-        let index = self.open.iter().position(|open| open.line < line)?;
+    /// Gives back a traceback that has waited too long when the stream is at `line`: `patience` lines
+    /// for its next line, fewer when it is complete and only another exception could be chained on.
+    pub(crate) fn expired(&mut self, line: u64, patience: u64) -> Option<Open> {
+        let index = self.open.iter().position(|open| {
+            let patience = if open.complete.is_some() {
+                CHAIN_PATIENCE
+            } else {
+                patience
+            };
+            open.line + patience < line
+        })?;
         self.open.remove(index)
     }
 

@@ -4,6 +4,7 @@
 
 mod cut;
 mod glued;
+mod grammar;
 mod properties;
 mod quoted;
 mod support;
