@@ -2,6 +2,15 @@
 //! spans of other services, and says why an execution failed. `docs/architecture.md` is the map.
 
 pub mod analysis;
+pub mod app;
+pub mod cli;
+pub mod collect;
+pub mod config;
 pub mod model;
+pub mod pipeline;
+pub mod query;
+pub mod render;
+pub mod source;
 pub mod store;
+pub mod telemetry;
 pub mod untrusted;

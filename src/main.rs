@@ -1,2 +1,10 @@
 //! Arguments, runtime, exit code.
-fn main() {}
+
+use std::process::ExitCode;
+
+use beacon_collector::{app, cli};
+
+fn main() -> ExitCode {
+    let arguments = cli::parse();
+    app::start(arguments)
+}

@@ -88,6 +88,9 @@ pub struct Written {
     /// Rows that the database refuses for good (too long, impossible bytes): set aside with the
     /// reason in `rejected_spans`, the rest of the batch stored.
     pub rejected: u64,
+    /// By how much the number of open, timed-out, completed and failed spans changed, in the order
+    /// of [`crate::model::SpanStatus`].
+    pub statuses: [i64; 4],
 }
 
 /// A database that keeps spans.
@@ -140,4 +143,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Closes connections; calls in flight end first.
     async fn close(&self);
+}
+
+/// Kinds of keys that are written side by side.
+pub const SHARDS: usize = 4;
+
+/// The shard of a key: writes of different shards never touch the same row.
+pub fn shard(key: &crate::model::SpanKey) -> usize {
+    // The first half of the id is the log id's: even for digits, and the same in every process.
+    usize::from(key.id_range().0.as_bytes()[5]) % SHARDS
 }

@@ -28,6 +28,8 @@ pub(super) struct Plan {
     pub(super) updates: Vec<Update>,
     /// Rows that no column can hold.
     pub(super) rejects: Vec<Reject>,
+    /// By how much the number of spans in each state changes.
+    pub(super) statuses: [i64; 4],
 }
 
 /// New contents of one row.
@@ -159,10 +161,17 @@ impl<'a> Changes<'a> {
                 plan.rejects.push(Reject { span, reason });
                 continue;
             }
+            let stored = row.and_then(|row| self.find_stored(row));
+            // Cutting it to its columns can make it what is stored.
+            if stored == Some(&span) {
+                continue;
+            }
+            plan.statuses[span.status as usize] += 1;
+            if let Some(stored) = stored {
+                plan.statuses[stored.status as usize] -= 1;
+            }
             match row {
                 None => plan.inserts.push(span),
-                // Cutting it to its columns can make it what is stored.
-                Some(row) if self.find_stored(row) == Some(&span) => {}
                 Some(row) => plan.updates.push(Update { row, span }),
             }
         }

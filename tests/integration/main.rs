@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a module for each part of the program.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod boundaries;
 mod store;
 mod support;

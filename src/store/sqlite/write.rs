@@ -46,6 +46,7 @@ pub(super) async fn write(pool: &SqlitePool, batch: &Batch) -> sqlx::Result<Writ
     let mut written = insert_all(&mut tx, &mut plan).await?;
     written.updated = update_all(&mut tx, &mut plan).await?;
     written.rejected = plan.rejects.len() as u64;
+    written.statuses = plan.statuses;
     for reject in plan.rejects {
         set_aside(&mut tx, reject).await?;
     }

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Sets up what the tests need (installing what is missing) and runs all of them:
+# formatting, lints, unit and integration tests on SQLite and a real Postgres, dependency rules,
+# the Python emitter, and a short fuzzing run. Works as root and, where the tools are there, without.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s (%ss since the start)\n' "$1" "$SECONDS"; }
+
+need_cargo_tool() { # NAME: installs a cargo subcommand that is missing
+    if ! command -v "cargo-$1" >/dev/null; then
+        step "installing cargo-$1"
+        cargo install --locked --quiet "cargo-$1"
+    fi
+}
+
+step "formatting"
+cargo fmt --all --check
+
+step "lints"
+cargo clippy --workspace --all-targets --locked -- -D warnings
+
+step "tests"
+need_cargo_tool nextest
+bash scripts/postgres.sh run -- cargo nextest run --workspace --locked
+
+step "documentation examples"
+cargo test --workspace --doc --locked --quiet
+
+step "dependency rules"
+need_cargo_tool deny
+cargo deny --all-features --log-level error check bans licenses sources
+
+step "Python emitter"
+bash scripts/test-emitter.sh
+
+step "fuzzing, a minute"
+bash scripts/fuzz-smoke.sh
+
+step "all done"

@@ -1,0 +1,99 @@
+//! The boot order: configuration, log, store, pipeline, sources, and back in reverse with a bounded
+//! drain. The only place that knows all the parts.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+
+use crate::cli::{Arguments, Command, RunArguments};
+use crate::collect;
+use crate::config::{Config, ConfigError};
+use crate::query::{Query, QueryError};
+use crate::render::{self, Paint};
+use crate::store::{self, Store, StoreError};
+use crate::telemetry;
+
+/// How long blocking work may hold up the end of the process.
+const RUNTIME_STOP: Duration = Duration::from_millis(200);
+
+/// Width of pictures when stdout is not a terminal.
+const PIPE_WIDTH: usize = 100;
+
+/// Does what the command line asks for; the exit code is 0 when done, 1 when it failed while
+/// running, 2 for wrong usage or configuration.
+pub fn start(arguments: Arguments) -> ExitCode {
+    let config = match Config::load(arguments.common.config.as_deref(), arguments.overrides()) {
+        Ok(config) => config,
+        Err(error) => return fail(&error.into()),
+    };
+    telemetry::init(config.log_format, &config.log_level);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::from(error).context("cannot start the runtime")),
+    };
+    let done = runtime.block_on(dispatch(arguments, config));
+    runtime.shutdown_timeout(RUNTIME_STOP);
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Says what failed on stderr, and with which code to end.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    let usage = error.downcast_ref::<ConfigError>().is_some()
+        || matches!(error.downcast_ref(), Some(StoreError::Configuration(_)))
+        || matches!(error.downcast_ref(), Some(QueryError::Argument { .. }));
+    ExitCode::from(if usage { 2 } else { 1 })
+}
+
+async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<()> {
+    match arguments.command {
+        None => run(&arguments.run, config).await,
+        Some(Command::Run(run_arguments)) => run(&run_arguments, config).await,
+        Some(Command::Trace { id, json }) => {
+            let store = open(&config).await?;
+            let view = Query::new(Arc::clone(&store)).trace(&id).await?;
+            store.close().await;
+            let text = if json {
+                serde_json::to_string_pretty(&view)? + "\n"
+            } else {
+                render::waterfall(&view.spans, Utc::now(), width(), Paint::for_stdout())
+            };
+            Ok(render::print(&text)?)
+        }
+        Some(Command::Migrate) => migrate(&config).await,
+    }
+}
+
+async fn run(arguments: &RunArguments, config: Config) -> anyhow::Result<()> {
+    let store = open(&config).await?;
+    let result = collect::run(Arc::clone(&store), &config, arguments.keep_serving).await;
+    store.close().await;
+    result
+}
+
+async fn migrate(config: &Config) -> anyhow::Result<()> {
+    let store = open(config).await?;
+    store.close().await;
+    Ok(render::print("the schema is complete\n")?)
+}
+
+/// Opens the database and completes its schema.
+async fn open(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let store = store::open(&config.database).await?;
+    store.migrate().await?;
+    Ok(store)
+}
+
+/// Columns of the terminal.
+fn width() -> usize {
+    let columns = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok());
+    let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    columns.or_else(terminal).unwrap_or(PIPE_WIDTH)
+}

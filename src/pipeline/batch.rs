@@ -1,0 +1,178 @@
+//! Collects changed spans until a batch is full or old enough, and splits it among the writers.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::BatchLimits;
+use super::decode::Streams;
+use super::ledger::{Flush, Ledger};
+use super::sink::{Part, SinkError};
+use super::stats::Stats;
+use crate::model::Observation;
+use crate::source::Input;
+use crate::store::{Batch, Checkpoint, shard};
+
+/// Runs until the input closes, then hands on the rest.
+pub(super) async fn run(
+    mut input: mpsc::Receiver<Input>,
+    outlets: Vec<mpsc::Sender<Part>>,
+    ledger: Arc<Ledger>,
+    limits: BatchLimits,
+    stats: Arc<Stats>,
+) -> Result<(), SinkError> {
+    let mut stage = Stage::new(outlets, ledger, limits, stats);
+    loop {
+        let due = stage.due;
+        let next = tokio::select! {
+            next = input.recv() => next,
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                stage.flush().await?;
+                // Positions of rows that are still being written wait for the next look.
+                stage.due = stage.ledger.is_behind().then(|| Instant::now() + limits.age);
+                continue;
+            }
+        };
+        let Some(next) = next else { break };
+        stage.take_in(next);
+        if stage.is_full() {
+            stage.flush().await?;
+        }
+    }
+    stage.flush().await?;
+    while stage.ledger.is_behind() {
+        // A writer that has failed commits nothing more; its outlet is closed.
+        tokio::select! {
+            () = stage.ledger.next_commit() => {}
+            () = stage.outlets[0].closed() => return Err(SinkError::WriterGone),
+        }
+        stage.flush_checkpoints().await?;
+    }
+    Ok(())
+}
+
+struct Stage {
+    streams: Streams,
+    outlets: Vec<mpsc::Sender<Part>>,
+    ledger: Arc<Ledger>,
+    limits: BatchLimits,
+    stats: Arc<Stats>,
+    /// Of streams that ended, spans with ids of their own, and losses.
+    loose: Batch,
+    marks: Vec<Checkpoint>,
+    acknowledgements: Vec<oneshot::Sender<()>>,
+    /// When the oldest unflushed input must be written.
+    due: Option<Instant>,
+}
+
+impl Stage {
+    fn new(
+        outlets: Vec<mpsc::Sender<Part>>,
+        ledger: Arc<Ledger>,
+        limits: BatchLimits,
+        stats: Arc<Stats>,
+    ) -> Self {
+        Self {
+            streams: Streams::default(),
+            outlets,
+            ledger,
+            limits,
+            stats,
+            loose: Batch::default(),
+            marks: Vec::new(),
+            acknowledgements: Vec::new(),
+            due: None,
+        }
+    }
+
+    fn take_in(&mut self, input: Input) {
+        let now = Utc::now();
+        let age = match &input {
+            // Somebody waits for the answer: don't let them wait for the batch to age.
+            Input::Acknowledge(_) => self.limits.age / 10,
+            _ => self.limits.age,
+        };
+        let due = Instant::now() + age;
+        self.due = Some(self.due.map_or(due, |known| known.min(due)));
+        match input {
+            Input::Bytes {
+                stream,
+                bytes,
+                checkpoint,
+            } => {
+                self.streams
+                    .bytes(&stream, &bytes, checkpoint, now, &self.stats);
+            }
+            Input::Messages { stream, messages } => {
+                self.streams.messages(&stream, messages, now, &self.stats);
+            }
+            Input::Spans(spans) => self.loose.spans.extend(spans),
+            Input::Loss(loss) => self.loose.losses.push(loss),
+            Input::Mark(checkpoint) => self.marks.push(checkpoint),
+            Input::Acknowledge(waiting) => self.acknowledgements.push(waiting),
+            Input::End(stream) => {
+                let loose = &mut self.loose.observations;
+                let position = self
+                    .streams
+                    .end(&stream, now, &self.stats, |seen| loose.push(seen));
+                self.marks.extend(position);
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let rows =
+            self.streams.dirty_rows() + self.loose.observations.len() + self.loose.spans.len();
+        rows >= self.limits.rows || self.streams.dirty_bytes() >= self.limits.bytes
+    }
+
+    async fn flush(&mut self) -> Result<(), SinkError> {
+        self.due = None;
+        let loose = std::mem::take(&mut self.loose);
+        let mut parts: Vec<Batch> = self.outlets.iter().map(|_| Batch::default()).collect();
+        let writers = parts.len();
+        let mut place = |seen: Observation| {
+            parts[shard(&seen.key) % writers].observations.push(seen);
+        };
+        loose.observations.into_iter().for_each(&mut place);
+        let mut checkpoints = self.streams.drain(&mut place);
+        checkpoints.append(&mut self.marks);
+        parts[0].spans = loose.spans;
+        parts[0].losses = loose.losses;
+        let flush = Flush {
+            parts: parts.iter().filter(|part| !part.is_empty()).count(),
+            checkpoints,
+            acknowledgements: std::mem::take(&mut self.acknowledgements),
+        };
+        let number = self.ledger.open(flush);
+        for (outlet, batch) in self.outlets.iter().zip(parts) {
+            if !batch.is_empty() {
+                let part = Part {
+                    flush: Some(number),
+                    batch,
+                };
+                outlet.send(part).await.map_err(|_| SinkError::WriterGone)?;
+            }
+        }
+        self.flush_checkpoints().await
+    }
+
+    /// Writes positions that no rows are left to carry.
+    async fn flush_checkpoints(&mut self) -> Result<(), SinkError> {
+        let checkpoints = self.ledger.take_idle();
+        if checkpoints.is_empty() {
+            return Ok(());
+        }
+        let batch = Batch {
+            checkpoints,
+            ..Batch::default()
+        };
+        let part = Part { flush: None, batch };
+        self.outlets[0]
+            .send(part)
+            .await
+            .map_err(|_| SinkError::WriterGone)
+    }
+}

@@ -1,0 +1,98 @@
+//! From bytes to stored rows, in one direction over bounded channels:
+//! decode → pair → batch → sink. Acknowledgements flow back.
+//!
+//! The contract between the stages:
+//!
+//! * Everything a stage was given comes out of it, in the order of its stream, before the channel
+//!   behind it closes; a stage ends when the channel before it closes.
+//! * A checkpoint or acknowledgement that follows some input is released only when all rows from
+//!   that input are committed.
+//! * Nothing here reads a clock but [`batch`], which hands the time down.
+
+mod batch;
+mod decode;
+mod ledger;
+mod pair;
+mod sink;
+mod stats;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+pub use pair::Pairer;
+pub use sink::SinkError;
+pub use stats::{Stats, StatsSnapshot};
+
+use crate::source::{INPUT_QUEUE, InputSender};
+use crate::store::Store;
+
+/// When a batch is full.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchLimits {
+    /// Rows.
+    pub rows: usize,
+    /// Estimated bytes.
+    pub bytes: usize,
+    /// Age of its oldest row.
+    pub age: Duration,
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        Self {
+            rows: 5_000,
+            bytes: 4 << 20,
+            age: Duration::from_millis(500),
+        }
+    }
+}
+
+/// A running pipeline.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// Where sources send; the pipeline drains and ends when every clone is dropped.
+    pub input: InputSender,
+    /// Counters, updated while it runs.
+    pub stats: Arc<Stats>,
+    tasks: tokio::task::JoinSet<Result<(), SinkError>>,
+}
+
+impl Pipeline {
+    /// Starts the stages.
+    pub fn start(store: Arc<dyn Store>, limits: BatchLimits) -> Self {
+        let stats = Arc::new(Stats::default());
+        let (input, inbox) = mpsc::channel(INPUT_QUEUE);
+        let mut tasks = tokio::task::JoinSet::new();
+        let (outlets, ledger) = sink::spawn(&mut tasks, store, Arc::clone(&stats));
+        tasks.spawn(batch::run(
+            inbox,
+            outlets,
+            ledger,
+            limits,
+            Arc::clone(&stats),
+        ));
+        Self {
+            input,
+            stats,
+            tasks,
+        }
+    }
+
+    /// Drops this handle's sender and waits until everything that was sent is stored.
+    pub async fn drain(self) -> Result<(), SinkError> {
+        let Self {
+            input, mut tasks, ..
+        } = self;
+        drop(input);
+        let mut result = Ok(());
+        while let Some(ended) = tasks.join_next().await {
+            let ended = ended.unwrap_or_else(|error| Err(SinkError::Stage(error.to_string())));
+            if result.is_ok() {
+                result = ended;
+            }
+        }
+        result
+    }
+}

@@ -1,0 +1,200 @@
+//! Counters of the pipeline, cheap enough to update per chunk and per batch.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use beacon_parsers::Counts;
+use serde::Serialize;
+
+use crate::store::Written;
+
+/// Counters since the start of the process. Relaxed everywhere: each number stands for itself.
+#[derive(Debug, Default)]
+pub struct Stats {
+    pub(super) lines: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    pub(super) trace_lines: AtomicU64,
+    pub(super) malformed: AtomicU64,
+    pub(super) quoted: AtomicU64,
+    pub(super) cut: AtomicU64,
+    pub(super) glued: AtomicU64,
+    pub(super) rejoined: AtomicU64,
+    pub(super) invalid_utf8: AtomicU64,
+    pub(super) unmatched: AtomicU64,
+    pub(super) evicted: AtomicU64,
+    pub(super) inserted: AtomicU64,
+    pub(super) updated: AtomicU64,
+    pub(super) rejected: AtomicU64,
+    pub(super) batches: AtomicU64,
+    pub(super) retries: AtomicU64,
+    pub(super) lost: AtomicU64,
+    /// By how much this process changed the number of spans in each state.
+    pub(super) statuses: [AtomicI64; 4],
+}
+
+/// The counters at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct StatsSnapshot {
+    /// Lines read.
+    pub lines: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Lines that are trace lines.
+    pub trace_lines: u64,
+    /// Lines that began like a trace line and could not be read.
+    pub malformed: u64,
+    /// Lines that only quote a trace line.
+    pub quoted: u64,
+    /// Lines cut at the length limit.
+    pub cut: u64,
+    /// Lines that stood glued to the one before.
+    pub glued: u64,
+    /// Lines put together again from two halves.
+    pub rejoined: u64,
+    /// Lines with bytes that are not UTF-8.
+    pub invalid_utf8: u64,
+    /// Ends and steps whose start was not in memory when they came.
+    pub unmatched: u64,
+    /// Open spans that were dropped from memory to stay within its bound (they are stored).
+    pub evicted: u64,
+    /// Rows inserted.
+    pub inserted: u64,
+    /// Rows changed.
+    pub updated: u64,
+    /// Rows that the database refused, set aside.
+    pub rejected: u64,
+    /// Batches committed.
+    pub batches: u64,
+    /// Writes that had to be tried again.
+    pub retries: u64,
+    /// Lines or spans known to be lost.
+    pub lost: u64,
+    /// By how much the number of open spans changed.
+    pub open: i64,
+    /// By how much the number of timed-out spans changed.
+    pub timeout: i64,
+    /// By how much the number of completed spans changed.
+    pub completed: i64,
+    /// By how much the number of failed spans changed.
+    pub failed: i64,
+}
+
+impl Stats {
+    /// The counters now.
+    pub fn snapshot(&self) -> StatsSnapshot {
+        StatsSnapshot {
+            lines: self.lines.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            trace_lines: self.trace_lines.load(Relaxed),
+            malformed: self.malformed.load(Relaxed),
+            quoted: self.quoted.load(Relaxed),
+            cut: self.cut.load(Relaxed),
+            glued: self.glued.load(Relaxed),
+            rejoined: self.rejoined.load(Relaxed),
+            invalid_utf8: self.invalid_utf8.load(Relaxed),
+            unmatched: self.unmatched.load(Relaxed),
+            evicted: self.evicted.load(Relaxed),
+            inserted: self.inserted.load(Relaxed),
+            updated: self.updated.load(Relaxed),
+            rejected: self.rejected.load(Relaxed),
+            batches: self.batches.load(Relaxed),
+            retries: self.retries.load(Relaxed),
+            lost: self.lost.load(Relaxed),
+            open: self.statuses[0].load(Relaxed),
+            timeout: self.statuses[1].load(Relaxed),
+            completed: self.statuses[2].load(Relaxed),
+            failed: self.statuses[3].load(Relaxed),
+        }
+    }
+
+    /// Adds what a decoder counted since `before`.
+    pub(super) fn add_counts(&self, before: &Counts, now: &Counts) {
+        let pairs = [
+            (&self.lines, before.lines, now.lines),
+            (&self.bytes, before.bytes, now.bytes),
+            (&self.trace_lines, before.trace_lines, now.trace_lines),
+            (&self.malformed, before.rejected, now.rejected),
+            (&self.quoted, before.quoted, now.quoted),
+            (&self.cut, before.cut_lines, now.cut_lines),
+            (&self.glued, before.glued, now.glued),
+            (&self.rejoined, before.rejoined, now.rejoined),
+            (&self.invalid_utf8, before.invalid_utf8, now.invalid_utf8),
+        ];
+        for (counter, before, now) in pairs {
+            counter.fetch_add(now - before, Relaxed);
+        }
+    }
+
+    /// Adds what a pairer counted.
+    pub(super) fn add_pairing(&self, unmatched: u64, evicted: u64) {
+        self.unmatched.fetch_add(unmatched, Relaxed);
+        self.evicted.fetch_add(evicted, Relaxed);
+    }
+
+    /// Adds what a write did.
+    pub(super) fn add_written(&self, written: &Written) {
+        self.inserted.fetch_add(written.inserted, Relaxed);
+        self.updated.fetch_add(written.updated, Relaxed);
+        self.rejected.fetch_add(written.rejected, Relaxed);
+        self.batches.fetch_add(1, Relaxed);
+        for (counter, change) in self.statuses.iter().zip(written.statuses) {
+            counter.fetch_add(change, Relaxed);
+        }
+    }
+}
+
+impl StatsSnapshot {
+    /// The summary that ends a run.
+    pub fn summary(&self, took: Duration) -> String {
+        let stats = self;
+        let rate = stats.lines as f64 / took.as_secs_f64().max(0.001);
+        let mut text = format!(
+            "read     {} lines, {} of them trace lines, in {:.1} s ({:.0} lines/s)\n",
+            stats.lines,
+            stats.trace_lines,
+            took.as_secs_f64(),
+            rate
+        );
+        let spans: Vec<String> = [
+            ("completed", stats.completed),
+            ("failed", stats.failed),
+            ("timed out", stats.timeout),
+            ("still open", stats.open),
+        ]
+        .iter()
+        .filter(|(_, count)| *count != 0)
+        .map(|(word, count)| format!("{count} {word}"))
+        .collect();
+        let changes = if spans.is_empty() {
+            "nothing new".to_owned()
+        } else {
+            spans.join(", ")
+        };
+        // Writing to a String can't fail.
+        let _ = writeln!(
+            text,
+            "stored   {} new spans, {} changed: {changes}",
+            stats.inserted, stats.updated
+        );
+        let oddities: Vec<String> = [
+            ("without a start line", stats.unmatched),
+            ("malformed", stats.malformed),
+            ("only quoting a trace line", stats.quoted),
+            ("cut at the length limit", stats.cut),
+            ("unglued", stats.glued),
+            ("rejoined", stats.rejoined),
+            ("not UTF-8", stats.invalid_utf8),
+            ("refused by the database", stats.rejected),
+            ("known to be lost", stats.lost),
+        ]
+        .iter()
+        .filter(|(_, count)| *count != 0)
+        .map(|(word, count)| format!("{count} {word}"))
+        .collect();
+        if !oddities.is_empty() {
+            let _ = writeln!(text, "of note  {}", oddities.join(", "));
+        }
+        text
+    }
+}

@@ -1,0 +1,219 @@
+//! A trace as a waterfall: one line a span, nested as called, its bar where it stood in time.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use uuid::Uuid;
+
+use super::Paint;
+use crate::model::{Span, SpanStatus, meta};
+
+/// Columns of the bar, at least; narrower bars show nothing.
+const MIN_BAR: usize = 20;
+/// Depth beyond which nesting is no longer indented.
+const MAX_INDENT: usize = 12;
+
+/// Draws the spans of one trace into `width` columns. `now` ends the bars of open spans.
+pub fn waterfall(spans: &[Span], now: DateTime<Utc>, width: usize, paint: Paint) -> String {
+    let Some(first) = spans.first() else {
+        return "no spans\n".into();
+    };
+    let rows = nest(spans);
+    let begin = spans
+        .iter()
+        .map(|span| span.started_at)
+        .min()
+        .unwrap_or(first.started_at);
+    let last_end = |span: &Span| {
+        span.completed_at
+            .unwrap_or(span.started_at)
+            .max(span.started_at)
+    };
+    let mut end = spans.iter().map(last_end).max().unwrap_or(begin);
+    if spans.iter().any(|span| span.status == SpanStatus::Started) {
+        end = end.max(now.min(end + chrono::TimeDelta::minutes(1)));
+    }
+    let names: Vec<String> = rows
+        .iter()
+        .map(|(depth, span)| name(*depth, span))
+        .collect();
+    let name_width = names
+        .iter()
+        .map(|name| name.chars().count())
+        .max()
+        .unwrap_or(0);
+    let bar_width = width.saturating_sub(name_width + 24).max(MIN_BAR);
+    let scale = Scale {
+        begin,
+        end,
+        columns: bar_width,
+    };
+    let mut text = String::new();
+    let started = begin.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let count = spans.len();
+    let took = milliseconds((end - begin).num_microseconds().unwrap_or(i64::MAX) as f64 / 1000.0);
+    let plural = if count == 1 { "" } else { "s" };
+    // Writing to a String can't fail, here and below.
+    let _ = writeln!(
+        text,
+        "trace {}  {count} span{plural}  {took}  from {started}",
+        first.trace_id
+    );
+    for ((_, span), name) in rows.iter().zip(&names) {
+        let pad = name_width - name.chars().count();
+        let bar = scale.bar(span, paint);
+        let time = span
+            .elapsed_ms()
+            .map_or_else(|| "open".to_owned(), milliseconds);
+        let _ = writeln!(
+            text,
+            "{name}{:pad$}  {bar}  {time:>8}  {}",
+            "",
+            status(span, paint)
+        );
+        for line in notes(span) {
+            let _ = writeln!(text, "{:name_width$}  {}", "", paint.dim(&line));
+        }
+    }
+    text
+}
+
+/// Spans with their depth, parents before children, siblings by start. A parent that is not there, or
+/// a circle of parents, makes a root.
+fn nest(spans: &[Span]) -> Vec<(usize, &Span)> {
+    let known: HashSet<Uuid> = spans.iter().map(|span| span.span_id).collect();
+    let mut children: HashMap<Option<Uuid>, Vec<&Span>> = HashMap::new();
+    for span in spans {
+        let parent = span
+            .parent_span_id
+            .filter(|id| known.contains(id) && *id != span.span_id);
+        children.entry(parent).or_default().push(span);
+    }
+    let mut rows = Vec::with_capacity(spans.len());
+    let mut seen: HashSet<Uuid> = HashSet::new();
+    let roots = children.remove(&None).unwrap_or_default();
+    let mut stack: Vec<(usize, &Span)> = roots.into_iter().rev().map(|span| (0, span)).collect();
+    let mut left = spans.iter();
+    loop {
+        while let Some((depth, span)) = stack.pop() {
+            rows.push((depth, span));
+            if seen.insert(span.span_id) {
+                let below = children.remove(&Some(span.span_id)).unwrap_or_default();
+                stack.extend(below.into_iter().rev().map(|span| (depth + 1, span)));
+            }
+        }
+        // What no root leads to stands in a circle; begin it somewhere.
+        match left.find(|span| {
+            span.parent_span_id
+                .is_some_and(|id| children.contains_key(&Some(id)))
+        }) {
+            Some(span) => {
+                let parent = span.parent_span_id;
+                let group = children.remove(&parent).unwrap_or_default();
+                stack.extend(group.into_iter().rev().map(|span| (0, span)));
+            }
+            None => return rows,
+        }
+    }
+}
+
+fn name(depth: usize, span: &Span) -> String {
+    let indent = "  ".repeat(depth.min(MAX_INDENT));
+    let text = format!("{indent}{} {}", span.service, span.operation);
+    text.chars().filter(|c| !c.is_control()).take(60).collect()
+}
+
+fn status(span: &Span, paint: Paint) -> String {
+    match span.status {
+        SpanStatus::Completed => paint.green("completed"),
+        SpanStatus::Failed => paint.red("failed"),
+        SpanStatus::Timeout => paint.red("timeout"),
+        SpanStatus::Started => paint.yellow("started"),
+    }
+}
+
+/// What stands below the bar: where it ran, and what went wrong.
+fn notes(span: &Span) -> Vec<String> {
+    let mut lines = Vec::new();
+    let facts: Vec<String> = [
+        span.model(),
+        span.region_name(),
+        span.text(meta::CONTAINER_ID),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|fact| crate::untrusted::clean(fact, 80))
+    .collect();
+    if span.is_ours() && !facts.is_empty() {
+        lines.push(facts.join(" · "));
+    }
+    if let Some(message) = &span.error_message {
+        let kind = span
+            .error_type
+            .as_deref()
+            .map(|kind| format!("{kind}: "))
+            .unwrap_or_default();
+        lines.push(crate::untrusted::clean(&format!("{kind}{message}"), 300).replace('\n', " "));
+    }
+    lines
+}
+
+struct Scale {
+    begin: DateTime<Utc>,
+    end: DateTime<Utc>,
+    columns: usize,
+}
+
+impl Scale {
+    fn bar(&self, span: &Span, paint: Paint) -> String {
+        let from = self.column(span.started_at);
+        let end = span
+            .completed_at
+            .map_or(self.columns, |end| self.column(end));
+        let length = end
+            .saturating_sub(from)
+            .clamp(1, self.columns - from.min(self.columns - 1));
+        let from = from.min(self.columns - 1);
+        let glyph = if span.completed_at.is_some() {
+            "█"
+        } else {
+            "░"
+        };
+        let bar = glyph.repeat(length);
+        let bar = match span.status {
+            SpanStatus::Completed => paint.green(&bar),
+            SpanStatus::Started => paint.yellow(&bar),
+            SpanStatus::Failed | SpanStatus::Timeout => paint.red(&bar),
+        };
+        let rest = self.columns - from - length;
+        format!("{}{bar}{}", " ".repeat(from), " ".repeat(rest))
+    }
+
+    fn column(&self, at: DateTime<Utc>) -> usize {
+        let whole = (self.end - self.begin)
+            .num_microseconds()
+            .unwrap_or(i64::MAX)
+            .max(1) as f64;
+        let part = (at - self.begin)
+            .num_microseconds()
+            .unwrap_or(i64::MAX)
+            .max(0) as f64;
+        ((part / whole * self.columns as f64).round() as usize).min(self.columns)
+    }
+}
+
+/// A duration as people say it: `13ms`, `2.45s`, `4m10s`.
+pub(super) fn milliseconds(ms: f64) -> String {
+    match ms {
+        ms if ms < 10.0 => format!("{ms:.1}ms"),
+        ms if ms < 1000.0 => format!("{ms:.0}ms"),
+        ms if ms < 120_000.0 => format!("{:.2}s", ms / 1000.0),
+        ms if ms < 7_200_000.0 => format!(
+            "{}m{:02}s",
+            (ms / 60_000.0) as u64,
+            (ms / 1000.0) as u64 % 60
+        ),
+        ms => format!("{:.1}h", ms / 3_600_000.0),
+    }
+}

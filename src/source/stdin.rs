@@ -1,0 +1,79 @@
+//! Standard input: a pipe that can't be read twice. What was read and not yet committed when the
+//! process is killed is gone; at most one flush interval.
+
+use std::io::Read as _;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::{CHUNK_BYTES, Input, InputSender, SourceError, StreamId};
+
+/// Reads standard input to its end.
+#[derive(Debug)]
+pub struct StdinSource;
+
+impl StdinSource {
+    /// Reads until end of input or cancellation; `progress` is told the bytes of each read.
+    ///
+    /// A thread of its own reads: a blocking read of a terminal or an idle pipe can't be cancelled,
+    /// and a runtime would wait for it at shutdown. The thread ends with the process.
+    pub async fn run(
+        self,
+        out: InputSender,
+        stop: CancellationToken,
+        progress: impl Fn(usize) + Send + 'static,
+    ) -> Result<(), SourceError> {
+        let stream = StreamId::new("stdin");
+        let (done, mut finished) = oneshot::channel();
+        let (sender, reader_stream) = (out.clone(), stream.clone());
+        let spawned = std::thread::Builder::new()
+            .name("stdin".into())
+            .spawn(move || {
+                // An error: the waiting side was cancelled and nobody wants the answer any more.
+                let _ = done.send(read_to_end(&sender, &reader_stream, progress));
+            });
+        spawned.map_err(read_error)?;
+        let result = tokio::select! {
+            result = &mut finished => result.unwrap_or(Ok(())),
+            () = stop.cancelled() => Ok(()),
+        };
+        out.send(Input::End(stream)).await?;
+        result
+    }
+}
+
+fn read_to_end(
+    out: &InputSender,
+    stream: &StreamId,
+    progress: impl Fn(usize),
+) -> Result<(), SourceError> {
+    let mut input = std::io::stdin().lock();
+    loop {
+        let mut buffer = vec![0; CHUNK_BYTES];
+        let count = match input.read(&mut buffer) {
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(read_error(error)),
+        };
+        if count == 0 {
+            return Ok(());
+        }
+        progress(count);
+        buffer.truncate(count);
+        let bytes = Bytes::from(buffer);
+        out.blocking_send(Input::Bytes {
+            stream: stream.clone(),
+            bytes,
+            checkpoint: None,
+        })?;
+    }
+}
+
+fn read_error(source: std::io::Error) -> SourceError {
+    SourceError::Read {
+        what: "standard input".into(),
+        source,
+        remedy: "",
+    }
+}
