@@ -59,7 +59,7 @@ pub struct Counts {
     pub quoted: u64,
     /// Tracebacks that were handed out.
     pub tracebacks: u64,
-    /// Tracebacks that no failure of their container preceded, and which were dropped.
+    /// Tracebacks without a failure of their container, which were dropped.
     pub tracebacks_dropped: u64,
 }
 
@@ -317,23 +317,37 @@ impl Stages {
         span: Span,
         sink: &mut impl FnMut(Record<'_>),
     ) {
-        if !self.tracebacks.is_empty()
-            && let Some(open) = self.tracebacks.end(&envelope)
-        {
+        let ended = self.tracebacks.end(&envelope);
+        // A traceback that had its failure is older than this line; one that lacks it may belong here.
+        let (older, open) = match ended {
+            Some(open) if open.failed => (Some(open), None),
+            open => (None, open),
+        };
+        if let Some(open) = older {
             self.traceback(&open, sink);
         }
         let cut = match trace_line::parse_at(message, start) {
             Ok(line) => match rejoin::cut(&line) {
-                Some(cut) => cut,
-                None => return self.trace(envelope, line, span, sink),
+                Some(cut) => Some(cut),
+                None => {
+                    let failed = matches!(line.phase, Phase::Failed | Phase::TimedOut);
+                    self.trace(envelope, line, span, sink);
+                    if let Some(mut open) = open {
+                        open.failed = failed;
+                        self.traceback(&open, sink);
+                    }
+                    return;
+                }
             },
-            Err(_) if rejoin::cut_header(message, Some(start)) => rejoin::Cut::Header,
-            Err(_) => {
-                self.counts.rejected += 1;
-                return;
-            }
+            Err(_) => rejoin::cut_header(message, Some(start)).then_some(rejoin::Cut::Header),
         };
-        self.hold(Half::new(&envelope, message, cut, span, self.seen), sink);
+        if let Some(open) = open {
+            self.traceback(&open, sink);
+        }
+        match cut {
+            Some(cut) => self.hold(Half::new(&envelope, message, cut, span, self.seen), sink),
+            None => self.counts.rejected += 1,
+        }
     }
 
     /// A line without a header of its own.
@@ -354,9 +368,10 @@ impl Stages {
         }
         if let Some(at) = traceback::begins(message) {
             let text = message.get(at..).unwrap_or(message).trim_end();
-            let (follows, surplus) = self.tracebacks.begin(envelope, text, end, self.seen);
-            self.counts.tracebacks_dropped += u64::from(!follows);
-            if let Some(surplus) = surplus {
+            if let Some(surplus) = self
+                .tracebacks
+                .begin(envelope, text, (start, end), self.seen)
+            {
                 self.traceback(&surplus, sink);
             }
         } else if rejoin::cut_header(message, None) {
@@ -403,6 +418,10 @@ impl Stages {
     }
 
     fn traceback(&mut self, open: &Open, sink: &mut impl FnMut(Record<'_>)) {
+        if !open.failed {
+            self.counts.tracebacks_dropped += 1;
+            return;
+        }
         self.counts.tracebacks += 1;
         sink(Record {
             end_offset: open.end,

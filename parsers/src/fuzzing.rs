@@ -74,6 +74,16 @@ fn chunks<'a>(mut stream: &'a [u8], sizes: &'a [usize]) -> impl Iterator<Item = 
     })
 }
 
+/// Decodes bytes as what follows a failure and the first line of a traceback.
+///
+/// # Panics
+/// When chunking makes a difference.
+pub fn traceback(bytes: &[u8]) {
+    let (sizes, rest) = bytes.split_at(bytes.len().min(4));
+    let head = b"TRACE[aaaa1111]: FAILED\nTraceback (most recent call last):\n";
+    decoder(&[sizes, &[0; 4][sizes.len()..], head, rest].concat());
+}
+
 /// Opens the envelope of any text.
 pub fn envelope(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);

@@ -1,5 +1,5 @@
 //! Owns Python tracebacks: which lines belong to one, and the exception that it ends in.
-//! Refuses a traceback that no failure of the same container precedes.
+//! Refuses a traceback without a failure of the same container before it or straight after it.
 //! Invariant: an open traceback is bounded in lines, bytes and in how long the stream went on
 //! without it, so that it never holds a checkpoint back for ever.
 
@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use crate::header;
 use crate::record::{Envelope, Traceback, split_error};
-use crate::rejoin::same_source;
+use crate::rejoin::{has_source, same_source};
 
 pub(crate) const MARKER: &str = "Traceback (most recent call last)";
 /// Failures remembered: more than fail between a failure and its traceback.
@@ -27,6 +27,8 @@ pub(crate) struct Open {
     pub(crate) end: u64,
     /// Where the failure stands that it belongs to: reading again must begin there.
     hold: u64,
+    /// Whether there is such a failure; without, one may still follow.
+    pub(crate) failed: bool,
     text: String,
     /// Length of the text up to the exception line, once there is one.
     complete: Option<usize>,
@@ -87,22 +89,20 @@ impl Tracebacks {
         }
     }
 
-    /// Opens a traceback when a failure precedes it; says whether one does. Gives back another one
-    /// when too many are open.
+    /// Opens a traceback. Gives back another one when too many are open.
     pub(crate) fn begin(
         &mut self,
         envelope: &Envelope<'_>,
         text: &str,
-        end: u64,
+        (start, end): (u64, u64),
         line: u64,
-    ) -> (bool, Option<Open>) {
-        let Some(hold) = self.failure(envelope) else {
-            return (false, None);
-        };
+    ) -> Option<Open> {
+        let failure = self.failure(envelope);
         self.open.push_back(Open {
             envelope: envelope.clone().into_owned(),
             end,
-            hold,
+            hold: failure.unwrap_or(start),
+            failed: failure.is_some(),
             text: text.to_owned(),
             complete: None,
             exception: None,
@@ -110,12 +110,11 @@ impl Tracebacks {
             misfits: 0,
             line,
         });
-        let surplus = if self.open.len() > OPEN_MAX {
+        if self.open.len() > OPEN_MAX {
             self.open.pop_front()
         } else {
             None
-        };
-        (true, surplus)
+        }
     }
 
     /// Gives a line to the open traceback of its source. A line without any envelope belongs to the
@@ -216,7 +215,11 @@ impl Open {
             || message.starts_with("The above exception was the direct cause");
         if self.complete.is_some() {
             if !chained && !message.is_empty() {
-                return Taken::Over;
+                return if self.failed {
+                    Taken::Over
+                } else {
+                    self.misfit()
+                };
             }
             if chained {
                 self.complete = None;
@@ -230,16 +233,23 @@ impl Open {
                 return Taken::Part;
             }
             if !begins {
-                self.misfits += 1;
-                return if self.misfits > MISFITS_MAX {
-                    Taken::Over
-                } else {
-                    Taken::Misfit
-                };
+                return self.misfit();
             }
         }
         self.append(message, end, line);
         Taken::Part
+    }
+
+    /// A line that is no part of it. Lines without ids are not known to be of the same source, so one
+    /// of them is enough to end a traceback that lacks its failure.
+    fn misfit(&mut self) -> Taken {
+        self.misfits += 1;
+        let certain = self.failed || has_source(&self.envelope);
+        if certain && self.misfits <= MISFITS_MAX {
+            Taken::Misfit
+        } else {
+            Taken::Over
+        }
     }
 
     fn append(&mut self, message: &str, end: u64, line: u64) {

@@ -31,6 +31,7 @@ proptest! {
     #[test]
     fn chunking_never_changes_records(bytes in stream()) {
         fuzzing::decoder(&bytes);
+        fuzzing::traceback(&bytes);
     }
 
     #[test]

@@ -51,7 +51,33 @@ fn chained_exceptions_are_one_traceback() {
 }
 
 #[test]
-fn a_traceback_that_no_failure_precedes_is_dropped_and_counted() {
+fn a_traceback_printed_straight_before_its_failure_belongs_to_it() {
+    let log = format!(
+        "{T} fc-1 ta-1 Traceback (most recent call last):\n{T} fc-1 ta-1   File \"a.py\"\n\
+         {T} fc-1 ta-1 ValueError: y\n{T} fc-1 ta-1 [RETRY] giving up\n\
+         {T} fc-1 ta-1 🔍 TRACE[aaaa1111]: FAILED - error=ValueError: y\n\
+         Traceback (most recent call last):\nKeyError: 'z'\nTRACE[bbbb2222]: FAILED - error=KeyError\n\
+         Traceback (most recent call last):\nKeyError: 'q'\nnoise\nTRACE[cccc3333]: SUCCESS\n"
+    );
+    assert_snapshot!(decode(&log), @r#"
+    1795435200000000/Second fc-1 ta-1 aaaa1111 Failed error="ValueError: y"
+    1795435200000000/Second fc-1 ta-1 traceback Some("ValueError") Some("y")
+    Traceback (most recent call last):
+      File "a.py"
+    ValueError: y
+    bbbb2222 Failed error="KeyError"
+    traceback Some("KeyError") Some("'z'")
+    Traceback (most recent call last):
+    KeyError: 'z'
+    traceback Some("KeyError") Some("'q'")
+    Traceback (most recent call last):
+    KeyError: 'q'
+    cccc3333 Succeeded
+    "#);
+}
+
+#[test]
+fn a_traceback_without_a_failure_is_dropped_and_counted() {
     let log = format!(
         "{T} ta-1 🔍 TRACE[aaaa1111]: FAILED - error=E: x\n\
          {T} ta-2 Traceback (most recent call last):\n{T} ta-2   File\n{T} ta-2 ValueError: y\n\
