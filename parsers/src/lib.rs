@@ -19,7 +19,6 @@ mod payload;
 mod quotes;
 mod record;
 mod rejoin;
-mod stages;
 mod text;
 mod timestamp;
 mod trace_line;

@@ -11,7 +11,6 @@
 
 mod batch;
 mod decode;
-mod expire;
 mod ledger;
 mod pair;
 mod sink;
@@ -22,7 +21,6 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-pub use expire::expire;
 pub use pair::Pairer;
 pub use sink::SinkError;
 pub use stats::{Stats, StatsSnapshot};

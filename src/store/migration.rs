@@ -18,3 +18,16 @@ pub(super) const SQLITE: &[Migration] = &[Migration {
     name: "tables",
     sql: include_str!("../../migrations/sqlite/0001_tables.sql"),
 }];
+
+/// The steps of Postgres.
+pub(super) const POSTGRES: &[Migration] = &[Migration {
+    version: 1,
+    name: "tables",
+    sql: include_str!("../../migrations/postgres/0001_tables.sql"),
+}];
+
+/// All statements of `steps`, for people.
+pub(super) fn text(steps: &[Migration]) -> String {
+    let step = |step: &Migration| format!("-- Step {}: {}\n{}", step.version, step.name, step.sql);
+    steps.iter().map(step).collect::<Vec<_>>().join("\n")
+}

@@ -11,7 +11,9 @@
 mod error;
 mod migration;
 mod plan;
+mod postgres;
 mod question;
+mod shard;
 mod sqlite;
 mod storable;
 
@@ -22,20 +24,63 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 pub use error::StoreError;
+pub use postgres::PostgresStore;
 pub use question::{ExecutionQuestion, SpanQuestion};
+pub use shard::{SHARDS, shard};
 pub use sqlite::SqliteStore;
 
 use crate::model::{Execution, ExecutionLink, Job, LossEntry, Observation, Span, SpanLink};
 
-/// Opens the database that a URL names: `sqlite:PATH`.
+/// Opens the database that a URL names: `sqlite:PATH`, `postgres://…` or `postgresql://…`.
 pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
-    if let Some(path) = url.strip_prefix("sqlite:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        return Ok(Arc::new(SqliteStore::open(Path::new(path)).await?));
+    open_with(url, None).await
+}
+
+/// Does the same with a number of connections (Postgres only; at least 2).
+pub async fn open_with(url: &str, connections: Option<u32>) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match Kind::of(url)? {
+        Kind::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
+        Kind::Postgres => Arc::new(PostgresStore::open(url, connections)?),
+    })
+}
+
+/// The statements that [`Store::migrate`] runs on the database that a URL names.
+pub fn migration_sql(url: &str) -> Result<String, StoreError> {
+    Ok(match Kind::of(url)? {
+        Kind::Sqlite(_) => migration::text(migration::SQLITE),
+        Kind::Postgres => postgres::migration_sql(),
+    })
+}
+
+/// The rights that a Postgres role of its own needs at run time.
+pub fn grants_sql() -> String {
+    include_str!("sql/postgres/grants.sql").to_owned()
+}
+
+enum Kind<'a> {
+    Sqlite(&'a Path),
+    Postgres,
+}
+
+impl<'a> Kind<'a> {
+    fn of(url: &'a str) -> Result<Self, StoreError> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return match path {
+                "" | ":memory:" | "memory:" => Err(StoreError::Configuration(
+                    "the database URL names no file; write sqlite:PATH".to_owned(),
+                )),
+                path => Ok(Self::Sqlite(Path::new(path))),
+            };
+        }
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+        match scheme {
+            Some("postgres" | "postgresql") => Ok(Self::Postgres),
+            _ => Err(StoreError::Configuration(
+                "the database URL must begin with sqlite:, postgres:// or postgresql://".to_owned(),
+            )),
+        }
     }
-    Err(StoreError::Configuration(
-        "the database URL must begin with sqlite:, postgres:// or postgresql://".to_owned(),
-    ))
 }
 
 /// Where a source resumes; committed with the rows that were read before it.
@@ -88,8 +133,8 @@ pub struct Written {
     /// Rows that the database refuses for good (too long, impossible bytes): set aside with the
     /// reason in `rejected_spans`, the rest of the batch stored.
     pub rejected: u64,
-    /// By how much the number of open, timed-out, completed and failed spans changed, in the order
-    /// of [`crate::model::SpanStatus`].
+    /// By how much the number of open, timed-out, completed and failed spans changed: in the order in
+    /// which [`crate::model::SpanStatus`] lists them.
     pub statuses: [i64; 4],
 }
 
@@ -143,13 +188,4 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Closes connections; calls in flight end first.
     async fn close(&self);
-}
-
-/// Kinds of keys that are written side by side.
-pub const SHARDS: usize = 4;
-
-/// The shard of a key: writes of different shards never touch the same row.
-pub fn shard(key: &crate::model::SpanKey) -> usize {
-    // The first half of the id is the log id's: even for digits, and the same in every process.
-    usize::from(key.id_range().0.as_bytes()[5]) % SHARDS
 }

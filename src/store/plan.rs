@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use super::{Batch, storable};
-use crate::model::{Change, Observation, RowKey, Span, SpanLink, reconcile};
+use super::{Batch, Written, storable};
+use crate::model::{Change, Observation, RowKey, Span, SpanLink, SpanStatus, reconcile};
 
 /// A batch in the form in which it is compared with what is stored.
 #[derive(Debug)]
@@ -24,20 +24,29 @@ pub(super) struct Incoming<'a> {
 pub(super) struct Plan {
     /// New rows, sorted by span id.
     pub(super) inserts: Vec<Span>,
-    /// New contents of rows of ours, sorted by span id.
+    /// New contents of rows of ours, sorted by key.
     pub(super) updates: Vec<Update>,
     /// Rows that no column can hold.
     pub(super) rejects: Vec<Reject>,
-    /// By how much the number of spans in each state changes.
-    pub(super) statuses: [i64; 4],
 }
 
 /// New contents of one row.
 #[derive(Debug)]
 pub(super) struct Update {
-    /// Where it stands.
-    pub(super) row: RowKey,
+    /// The row's key in the table.
+    pub(super) id: i64,
+    /// Its status as it stands.
+    pub(super) was: SpanStatus,
     /// What it becomes.
+    pub(super) span: Span,
+}
+
+/// A row of ours as it stands.
+#[derive(Debug)]
+pub(super) struct Stored {
+    /// The row's key in the table.
+    pub(super) id: i64,
+    /// Its contents.
     pub(super) span: Span,
 }
 
@@ -48,6 +57,21 @@ pub(super) struct Reject {
     pub(super) span: Span,
     /// Why it can't be stored.
     pub(super) reason: String,
+}
+
+impl Written {
+    /// Counts a row that went in.
+    pub(super) fn count_insert(&mut self, span: &Span) {
+        self.inserted += 1;
+        self.statuses[span.status as usize] += 1;
+    }
+
+    /// Counts a row that was changed.
+    pub(super) fn count_update(&mut self, update: &Update) {
+        self.updated += 1;
+        self.statuses[update.was as usize] -= 1;
+        self.statuses[update.span.status as usize] += 1;
+    }
 }
 
 impl<'a> Incoming<'a> {
@@ -76,12 +100,21 @@ impl<'a> Incoming<'a> {
         ranges.into_iter().collect()
     }
 
-    /// Works out the changes. `stored` holds the rows of ours in [`Self::ranges`], in any order;
-    /// a row may come twice.
-    pub(super) fn plan(self, mut stored: Vec<Span>) -> Plan {
-        stored.sort_unstable_by_key(|span| (span.span_id, span.trace_id));
-        stored.dedup_by_key(|span| (span.span_id, span.trace_id));
-        let mut changes = Changes::new(&stored, reconcile(&stored, self.observations));
+    /// Works out the changes. `stored` holds at least the rows of ours in [`Self::ranges`], in any
+    /// order; a row may come twice.
+    pub(super) fn plan(self, mut stored: Vec<Stored>) -> Plan {
+        // Of two rows of ours with the same ids, which only a missing index lets happen, the first
+        // one is kept up.
+        stored.sort_unstable_by_key(|row| (row.span.span_id, row.span.trace_id, row.id));
+        stored.dedup_by_key(|row| (row.span.span_id, row.span.trace_id));
+        let (ids, stored): (Vec<_>, Vec<_>) =
+            stored.into_iter().map(|row| (row.id, row.span)).unzip();
+        let mut changes = Changes {
+            changes: reconcile(&stored, self.observations),
+            stored: &stored,
+            ids: &ids,
+            by_span: HashMap::new(),
+        };
         for (key, span) in self.spans {
             changes.replace(key, span);
         }
@@ -94,27 +127,19 @@ impl<'a> Incoming<'a> {
 
 struct Changes<'a> {
     stored: &'a [Span],
+    // In the same order.
+    ids: &'a [i64],
     changes: Vec<Change>,
     // Place in `changes` by new span id, and by old one where it differs; filled on first use.
     by_span: HashMap<Uuid, usize>,
 }
 
-impl<'a> Changes<'a> {
-    fn new(stored: &'a [Span], changes: Vec<Change>) -> Self {
-        Self {
-            stored,
-            changes,
-            by_span: HashMap::new(),
-        }
-    }
-
-    fn find_stored(&self, key: RowKey) -> Option<&'a Span> {
-        let place = self
-            .stored
-            .binary_search_by_key(&(key.span_id, key.trace_id), |span| {
-                (span.span_id, span.trace_id)
-            });
-        place.ok().map(|at| &self.stored[at])
+impl Changes<'_> {
+    fn find_stored(&self, key: RowKey) -> Option<usize> {
+        let wanted = (key.span_id, key.trace_id);
+        (self.stored)
+            .binary_search_by_key(&wanted, |span| (span.span_id, span.trace_id))
+            .ok()
     }
 
     fn replace(&mut self, key: RowKey, span: Span) {
@@ -161,22 +186,25 @@ impl<'a> Changes<'a> {
                 plan.rejects.push(Reject { span, reason });
                 continue;
             }
-            let stored = row.and_then(|row| self.find_stored(row));
-            // Cutting it to its columns can make it what is stored.
-            if stored == Some(&span) {
+            let Some(row) = row else {
+                plan.inserts.push(span);
                 continue;
-            }
-            plan.statuses[span.status as usize] += 1;
-            if let Some(stored) = stored {
-                plan.statuses[stored.status as usize] -= 1;
-            }
-            match row {
-                None => plan.inserts.push(span),
-                Some(row) => plan.updates.push(Update { row, span }),
+            };
+            // A change of a row that isn't there can't be planned.
+            let Some(at) = self.find_stored(row) else {
+                continue;
+            };
+            // Cutting it to its columns can make it what is stored.
+            if self.stored[at] != span {
+                plan.updates.push(Update {
+                    id: self.ids[at],
+                    was: self.stored[at].status,
+                    span,
+                });
             }
         }
         plan.inserts.sort_by_key(|span| span.span_id);
-        plan.updates.sort_by_key(|update| update.row.span_id);
+        plan.updates.sort_by_key(|update| update.id);
         plan
     }
 }

@@ -1,7 +1,10 @@
 //! The integration tests: one binary, a module for each part of the program.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 mod boundaries;
-mod process;
 mod store;
 mod support;

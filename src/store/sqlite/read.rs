@@ -29,12 +29,14 @@ macro_rules! spans {
     };
 }
 
+/// The same for executions; the last argument is the parameter that is the limit.
 macro_rules! executions {
-    ($condition:expr) => {
+    ($condition:expr, $limit:literal) => {
         concat!(
             include_str!("../sql/sqlite/executions.sql"),
             $condition,
-            " order by e.created_at desc, e.id desc limit ?"
+            " order by e.created_at desc, e.id desc limit ",
+            $limit
         )
     };
 }
@@ -101,14 +103,18 @@ pub(super) async fn executions(
 ) -> sqlx::Result<Vec<Execution>> {
     let query = match question {
         ExecutionQuestion::Ids(ids) => sqlx::query(executions!(
-            "where e.id in (select value from json_each(?))"
+            "where e.id in (select value from json_each(?1))",
+            "?2"
         ))
         .bind(json!(ids).to_string()),
-        ExecutionQuestion::Job(key) => sqlx::query(executions!("where e.job_id = ?")).bind(*key),
+        ExecutionQuestion::Job(key) => {
+            sqlx::query(executions!("where e.job_id = ?1", "?2")).bind(*key)
+        }
         recent @ ExecutionQuestion::Recent { .. } => bind_recent(
-            sqlx::query(executions!(include_str!(
-                "../sql/sqlite/recent_executions.sql"
-            ))),
+            sqlx::query(executions!(
+                include_str!("../sql/sqlite/recent_executions.sql"),
+                "?6"
+            )),
             recent,
         ),
     };

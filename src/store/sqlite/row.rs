@@ -10,10 +10,19 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, SpanStatus};
+use crate::store::plan::Stored;
 
 /// The stored form of a time.
 pub(super) fn time_text(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// A row of [`span`]'s columns and the table's own key.
+pub(super) fn stored(row: &SqliteRow) -> Option<Stored> {
+    Some(Stored {
+        id: integer(row, 16)?,
+        span: span(row)?,
+    })
 }
 
 pub(super) fn span(row: &SqliteRow) -> Option<Span> {

@@ -12,8 +12,8 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{AssertSqlSafe, Sqlite, SqlitePool};
 
 use super::row::{self, time_text};
-use crate::model::{ExecutionLink, LossEntry, RowKey, Span};
-use crate::store::plan::{Incoming, Plan, Reject, Update};
+use crate::model::{ExecutionLink, LossEntry, Span};
+use crate::store::plan::{Incoming, Plan, Reject, Stored, Update};
 use crate::store::{Batch, Checkpoint, Written};
 
 type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
@@ -44,9 +44,8 @@ pub(super) async fn write(pool: &SqlitePool, batch: &Batch) -> sqlx::Result<Writ
     };
     let mut plan = incoming.plan(stored);
     let mut written = insert_all(&mut tx, &mut plan).await?;
-    written.updated = update_all(&mut tx, &mut plan).await?;
+    update_all(&mut tx, &mut plan, &mut written).await?;
     written.rejected = plan.rejects.len() as u64;
-    written.statuses = plan.statuses;
     for reject in plan.rejects {
         set_aside(&mut tx, reject).await?;
     }
@@ -63,7 +62,7 @@ pub(super) async fn write(pool: &SqlitePool, batch: &Batch) -> sqlx::Result<Writ
     Ok(written)
 }
 
-async fn own_rows(conn: &mut SqliteConnection, ranges: &Value) -> sqlx::Result<Vec<Span>> {
+async fn own_rows(conn: &mut SqliteConnection, ranges: &Value) -> sqlx::Result<Vec<Stored>> {
     let sql = concat!(
         include_str!("../sql/sqlite/spans.sql"),
         include_str!("../sql/sqlite/own_rows.sql")
@@ -72,7 +71,7 @@ async fn own_rows(conn: &mut SqliteConnection, ranges: &Value) -> sqlx::Result<V
         .bind(ranges.to_string())
         .fetch_all(conn)
         .await?;
-    Ok(rows.iter().filter_map(row::span).collect())
+    Ok(rows.iter().filter_map(row::stored).collect())
 }
 
 async fn insert_all(conn: &mut SqliteConnection, plan: &mut Plan) -> sqlx::Result<Written> {
@@ -85,11 +84,11 @@ async fn insert_all(conn: &mut SqliteConnection, plan: &mut Plan) -> sqlx::Resul
         let (chunk, tail) = rest.split_at(CHUNKS[size]);
         rest = tail;
         match insert(conn, size, chunk).await {
-            Ok(()) => written.inserted += chunk.len() as u64,
+            Ok(()) => chunk.iter().for_each(|span| written.count_insert(span)),
             Err(err) if is_refusal(&err) => {
                 for span in chunk {
                     match insert(conn, CHUNKS.len() - 1, std::slice::from_ref(span)).await {
-                        Ok(()) => written.inserted += 1,
+                        Ok(()) => written.count_insert(span),
                         Err(err) if is_refusal(&err) => plan.rejects.push(Reject {
                             span: span.clone(),
                             reason: err.to_string(),
@@ -111,11 +110,14 @@ async fn insert(conn: &mut SqliteConnection, size: usize, spans: &[Span]) -> sql
     Ok(())
 }
 
-async fn update_all(conn: &mut SqliteConnection, plan: &mut Plan) -> sqlx::Result<u64> {
-    let mut updated = 0;
+async fn update_all(
+    conn: &mut SqliteConnection,
+    plan: &mut Plan,
+    written: &mut Written,
+) -> sqlx::Result<()> {
     for update in std::mem::take(&mut plan.updates) {
         match save_update(conn, &update).await {
-            Ok(()) => updated += 1,
+            Ok(()) => written.count_update(&update),
             Err(err) if is_refusal(&err) => plan.rejects.push(Reject {
                 span: update.span,
                 reason: err.to_string(),
@@ -123,17 +125,15 @@ async fn update_all(conn: &mut SqliteConnection, plan: &mut Plan) -> sqlx::Resul
             Err(err) => return Err(err),
         }
     }
-    Ok(updated)
+    Ok(())
 }
 
 async fn save_update(conn: &mut SqliteConnection, update: &Update) -> sqlx::Result<()> {
-    let RowKey { trace_id, span_id } = update.row;
     bind_row(
         sqlx::query(include_str!("../sql/sqlite/update.sql")),
         &update.span,
     )
-    .bind(span_id.to_string())
-    .bind(trace_id.to_string())
+    .bind(update.id)
     .execute(conn)
     .await?;
     Ok(())

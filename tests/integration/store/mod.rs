@@ -9,7 +9,16 @@ macro_rules! on_every_store {
                 super::$behaviour(crate::support::database::sqlite().await).await;
             })+
         }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $behaviour() {
+                super::$behaviour(crate::support::database::postgres().await).await;
+            })+
+        }
     };
 }
 
+mod migrating;
+mod postgres;
+mod reading;
 mod writing;

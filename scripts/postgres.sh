@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# Runs a command beside a private, throw-away Postgres (and PgBouncer in transaction mode).
+#
+#   scripts/postgres.sh run [--with-pgbouncer] [--without-fsync] -- COMMAND…
+#
+# The command finds a superuser's URL in BEACON_TEST_POSTGRES_URL and, where PgBouncer could be started,
+# the same through the pooler in BEACON_TEST_PGBOUNCER_URL (--with-pgbouncer insists on it). No
+# passwords: the server listens on the loopback address only and is gone when the command ends.
+#
+# The server is the newest one under /usr/lib/postgresql, the one on PATH, or the one whose bin directory
+# BEACON_POSTGRES_BIN names; missing packages are installed when this runs as root on Debian or Ubuntu.
+# Postgres refuses to run as root: as root, the server runs as the user postgres.
+set -euo pipefail
+
+say() { printf 'postgres.sh: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+install_package() { # PACKAGE
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
+    say "installing the package $1"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get install -y -q --no-install-recommends "$1" >/dev/null 2>&1 && return
+    apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends "$1" >/dev/null
+}
+
+find_server() {
+    if [ -n "${BEACON_POSTGRES_BIN:-}" ]; then
+        echo "$BEACON_POSTGRES_BIN"
+        return
+    fi
+    local newest
+    newest=$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null | sort -V | tail -1)
+    [ -n "$newest" ] || newest=$(command -v initdb) || return 1
+    dirname "$(readlink -f "$newest")"
+}
+
+as_server_user() {
+    if [ "$(id -u)" = 0 ]; then
+        (cd / && exec runuser -u postgres -- "$@")
+    else
+        "$@"
+    fi
+}
+
+free_port() {
+    local port
+    while :; do
+        port=$((20000 + RANDOM % 20000))
+        # Nobody answers: it is free, as far as can be known without holding it.
+        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+    done
+    echo "$port"
+}
+
+start_server() {
+    bin=$(find_server) || { install_package postgresql && bin=$(find_server); } ||
+        die "no Postgres server found; install one, or name its bin directory in BEACON_POSTGRES_BIN"
+    if [ "$(id -u)" = 0 ] && ! id postgres >/dev/null 2>&1; then
+        useradd --system --no-create-home postgres
+    fi
+    dir=$(mktemp -d "${TMPDIR:-/tmp}/beacon-postgres.XXXXXX")
+    [ "$(id -u)" != 0 ] || chown postgres "$dir"
+    as_server_user "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --no-locale \
+        --no-instructions >"$dir.log" 2>&1 || { cat "$dir.log" >&2; die "initdb failed"; }
+    local port attempt
+    # Another process can take the port between the look and the start.
+    for attempt in 1 2 3; do
+        port=$(free_port)
+        if as_server_user "$bin/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -s \
+            -o "-p $port -c listen_addresses=127.0.0.1 -k $dir $server_options" start; then
+            export BEACON_TEST_POSTGRES_URL="postgres://postgres@127.0.0.1:$port/postgres"
+            server_port=$port
+            say "$("$bin/postgres" --version) listens on 127.0.0.1:$port, data in $dir"
+            return
+        fi
+    done
+    cat "$dir/server.log" >&2
+    die "the server did not start"
+}
+
+start_pgbouncer() {
+    command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || install_package pgbouncer || return 1
+    local port
+    port=$(free_port)
+    printf '"postgres" ""\n' >"$dir/users.txt"
+    cat >"$dir/pgbouncer.ini" <<CONF
+[databases]
+* = host=127.0.0.1 port=$server_port
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = $port
+unix_socket_dir =
+auth_type = trust
+auth_file = $dir/users.txt
+pool_mode = transaction
+default_pool_size = 8
+max_client_conn = 200
+server_idle_timeout = 5
+logfile = $dir/pgbouncer.log
+pidfile = $dir/pgbouncer.pid
+CONF
+    chmod a+r "$dir/users.txt" "$dir/pgbouncer.ini"
+    as_server_user "$(PATH=$PATH:/usr/sbin command -v pgbouncer)" -q -d "$dir/pgbouncer.ini" || return 1
+    export BEACON_TEST_PGBOUNCER_URL="postgres://postgres@127.0.0.1:$port/postgres"
+    say "PgBouncer (transaction mode) listens on 127.0.0.1:$port"
+}
+
+stop_all() {
+    trap - EXIT INT TERM
+    set +e # one thing that is gone already must not keep the rest
+    [ -z "${dir:-}" ] && return
+    [ -f "$dir/pgbouncer.pid" ] && kill "$(cat "$dir/pgbouncer.pid")" 2>/dev/null
+    as_server_user "$bin/pg_ctl" -D "$dir/data" -m immediate -s stop 2>/dev/null
+    rm -rf "$dir" "$dir.log"
+}
+
+[ "${1:-}" = run ] || die "usage: $0 run [--with-pgbouncer] [--without-fsync] -- COMMAND…"
+shift
+server_options='' insist_on_pgbouncer=no
+while [ $# -gt 0 ]; do
+    case $1 in
+    --with-pgbouncer) insist_on_pgbouncer=yes ;;
+    --without-fsync) server_options='-c fsync=off -c synchronous_commit=off -c full_page_writes=off' ;;
+    --) shift && break ;;
+    *) die "unknown option $1" ;;
+    esac
+    shift
+done
+[ $# -gt 0 ] || die "no command given"
+
+trap stop_all EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+start_server
+start_pgbouncer || [ "$insist_on_pgbouncer" = no ] || die "PgBouncer did not start; install it"
+"$@"

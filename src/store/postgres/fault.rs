@@ -1,0 +1,146 @@
+//! Errors of Postgres and of the way to it, sorted by what can be done about them.
+
+use std::io::ErrorKind;
+
+use sqlx::postgres::PgDatabaseError;
+
+use crate::store::StoreError;
+
+/// What helps a table that is not as expected.
+const COLUMNS: &str = "give it the columns that `beacon-collector migrate --dry-run` shows";
+
+/// What failed inside one attempt.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The driver or the server said so.
+    Driver(sqlx::Error),
+    /// The client gave up waiting; the connection is of no more use.
+    Silence,
+    /// The table of others is not the one that rows are made for.
+    Table(String),
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(err: sqlx::Error) -> Self {
+        Self::Driver(err)
+    }
+}
+
+impl Fault {
+    /// Whether the same transaction can succeed at once: it lost a race, or its connection. Writing is
+    /// idempotent, so a commit whose answer was lost is simply done again.
+    pub(super) fn is_race(&self) -> bool {
+        match self {
+            Self::Driver(sqlx::Error::Io(err)) => matches!(
+                err.kind(),
+                ErrorKind::ConnectionReset
+                    | ErrorKind::ConnectionAborted
+                    | ErrorKind::BrokenPipe
+                    | ErrorKind::UnexpectedEof
+            ),
+            Self::Driver(err) => matches!(
+                code(err),
+                // Serialization failure, deadlock, administrator shutdown.
+                Some("40001" | "40P01" | "57P01")
+            ),
+            Self::Silence | Self::Table(_) => false,
+        }
+    }
+
+    /// Whether the connection must not be used again: it is dead, stands in an unknown place, or leads
+    /// to a server that has become a replica.
+    pub(super) fn spoils_connection(&self) -> bool {
+        match self {
+            Self::Silence => true,
+            Self::Table(_) => false,
+            Self::Driver(err) => match code(err) {
+                Some(code) => matches!(code, "25006" | "57P01" | "57P02" | "57P03"),
+                None => true,
+            },
+        }
+    }
+
+    /// Whether the database refuses the rows themselves: bad values, a constraint or trigger of the
+    /// table's owner, a limit. A table whose columns have other types or more of them than expected
+    /// is not the rows' fault.
+    pub(super) fn is_refusal_of_rows(&self) -> bool {
+        let Self::Driver(err) = self else {
+            return false;
+        };
+        code(err).is_some_and(|code| {
+            let class = ["22", "23", "54"]
+                .iter()
+                .any(|class| code.starts_with(class));
+            (class || code == "P0001") && !is_mismatch(code)
+        })
+    }
+
+    /// What the caller is told.
+    pub(super) fn sort(&self, action: &'static str) -> StoreError {
+        let err = match self {
+            Self::Driver(err) => err,
+            Self::Silence => {
+                return StoreError::Unavailable {
+                    action,
+                    reason: "no answer in time".to_owned(),
+                };
+            }
+            Self::Table(faults) => {
+                return StoreError::Refused {
+                    action,
+                    reason: format!("the table public.trace_spans can't take our rows: {faults}"),
+                    remedy: COLUMNS,
+                };
+            }
+        };
+        let reason = match err {
+            sqlx::Error::Database(err) => match err.code() {
+                Some(code) => format!("{err} (SQLSTATE {code})"),
+                None => err.to_string(),
+            },
+            other => other.to_string(),
+        };
+        match remedy(err) {
+            Some(remedy) => StoreError::Refused {
+                action,
+                reason,
+                remedy,
+            },
+            None => StoreError::Unavailable { action, reason },
+        }
+    }
+}
+
+/// The SQLSTATE.
+pub(super) fn code(err: &sqlx::Error) -> Option<&str> {
+    let err = err
+        .as_database_error()?
+        .try_downcast_ref::<PgDatabaseError>()?;
+    Some(err.code())
+}
+
+/// Binary format refused, or a column without a default that nobody told us about.
+fn is_mismatch(code: &str) -> bool {
+    matches!(code, "22P03" | "22P04" | "23502")
+}
+
+/// What somebody has to change; `None` when waiting can help.
+fn remedy(err: &sqlx::Error) -> Option<&'static str> {
+    match err {
+        sqlx::Error::Tls(_) => {
+            return Some("check sslmode and sslrootcert in the database URL");
+        }
+        sqlx::Error::Configuration(_) => return Some("check the database URL"),
+        _ => {}
+    }
+    let code = code(err)?;
+    Some(match code {
+        "28P01" | "28000" => "check user, password and the server's pg_hba.conf",
+        "3D000" => "create the database, or correct its name in the URL",
+        "42501" => "grant what `beacon-collector migrate --print-grants` lists",
+        "42P01" | "3F000" | "42703" | "42883" => "run `beacon-collector migrate`",
+        "0A000" => "use a server that supports it; Postgres 15 or newer",
+        _ if code == "42804" || is_mismatch(code) => COLUMNS,
+        _ => return None,
+    })
+}

@@ -1,0 +1,239 @@
+//! The indexes that the collector adds to tables of others, built without keeping anybody from writing.
+//!
+//! `create index concurrently` runs outside any transaction, so what guards against two processes
+//! building at once is a transaction on a second connection that holds an advisory lock. Who waits for
+//! it asks again and again: a statement that waited would hold a snapshot, for which the build of the
+//! other process would wait in turn.
+//!
+//! Invariant: the store is correct without any of them. What can't be built is said, with the statement
+//! that the table's owner can run.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, Executor, Row};
+
+use super::fault::{Fault, code};
+use super::{INDEX_LOCK, LOCKS};
+
+/// One index.
+#[derive(Debug)]
+pub(super) struct Index {
+    name: &'static str,
+    unique: bool,
+    table: &'static str,
+    /// Its key; any complete index that begins with this column does as well.
+    key: &'static str,
+    /// Its predicate; empty for all rows.
+    only: &'static str,
+    /// The question it serves.
+    serves: &'static str,
+}
+
+/// Every index that a write or a question needs beyond primary keys.
+pub(super) const INDEXES: &[Index] = &[
+    Index {
+        name: "beacon_own_spans",
+        unique: true,
+        table: "public.trace_spans",
+        key: "span_id, trace_id",
+        only: "metadata ->> 'collector' = 'beacon-collector'",
+        serves: "the rows a write has to look at, and spans by log id",
+    },
+    Index {
+        name: "beacon_open_spans",
+        unique: false,
+        table: "public.trace_spans",
+        key: "started_at",
+        only: "status = 'started' and metadata ->> 'collector' = 'beacon-collector'",
+        serves: "the deadline sweep and the state after a restart",
+    },
+    Index {
+        name: "beacon_trace_spans_trace_id",
+        unique: false,
+        table: "public.trace_spans",
+        key: "trace_id",
+        only: "",
+        serves: "the spans of a trace",
+    },
+    Index {
+        name: "beacon_trace_spans_execution_id",
+        unique: false,
+        table: "public.trace_spans",
+        key: "execution_id",
+        only: "",
+        serves: "the spans of an execution",
+    },
+    Index {
+        name: "beacon_trace_spans_started_at",
+        unique: false,
+        table: "public.trace_spans",
+        key: "started_at",
+        only: "",
+        serves: "spans in a window of time",
+    },
+    Index {
+        name: "beacon_executions_job_id",
+        unique: false,
+        table: "public.executions",
+        key: "job_id",
+        only: "",
+        serves: "the executions of a job",
+    },
+    Index {
+        name: "beacon_executions_created_at",
+        unique: false,
+        table: "public.executions",
+        key: "created_at",
+        only: "",
+        serves: "recent executions",
+    },
+];
+
+impl Index {
+    /// The statement that builds it.
+    pub(super) fn statement(&self) -> String {
+        let unique = if self.unique { "unique " } else { "" };
+        let only = match self.only {
+            "" => String::new(),
+            only => format!(" where {only}"),
+        };
+        format!(
+            "create {unique}index concurrently if not exists {} on {} ({}){only};",
+            self.name, self.table, self.key
+        )
+    }
+
+    /// The same with its reason, for people.
+    pub(super) fn explained(&self) -> String {
+        format!("-- Serves {}.\n{}\n", self.serves, self.statement())
+    }
+}
+
+/// What stands in the database.
+struct Standing {
+    /// (table, name) and whether it is usable.
+    named: BTreeMap<(String, String), bool>,
+    /// (table, first column) of usable indexes over all rows.
+    leading: Vec<(String, String)>,
+}
+
+impl Standing {
+    async fn read(conn: &mut PgConnection) -> Result<Self, Fault> {
+        let mut tx = conn.begin_with("begin read only").await?;
+        let rows = sqlx::query(include_str!("../sql/postgres/indexes.sql"))
+            .persistent(false)
+            .fetch_all(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        let mut standing = Self {
+            named: BTreeMap::new(),
+            leading: Vec::new(),
+        };
+        for row in rows {
+            let table: String = row.try_get(0)?;
+            let valid: bool = row.try_get(2)?;
+            let column: Option<String> = row.try_get(3)?;
+            if let (true, Some(column)) = (valid, column) {
+                standing.leading.push((table.clone(), column));
+            }
+            standing.named.insert((table, row.try_get(1)?), valid);
+        }
+        Ok(standing)
+    }
+
+    fn has_table(&self, index: &Index) -> bool {
+        self.named.keys().any(|(table, _)| table == index.table)
+    }
+
+    fn serves(&self, index: &Index) -> bool {
+        let named = (index.table.to_owned(), index.name.to_owned());
+        let first = index.key.split(',').next().unwrap_or(index.key);
+        self.named.get(&named) == Some(&true)
+            || index.only.is_empty()
+                && self
+                    .leading
+                    .iter()
+                    .any(|(table, column)| table == index.table && column == first)
+    }
+
+    fn finds_spans(&self) -> bool {
+        let (table, name) = (INDEXES[0].table, INDEXES[0].name);
+        let led = |(of, column): &(String, String)| of == table && column == "span_id";
+        self.named.get(&(table.to_owned(), name.to_owned())) == Some(&true)
+            || self.leading.iter().any(led)
+    }
+
+    fn is_left_over(&self, index: &Index) -> bool {
+        let named = (index.table.to_owned(), index.name.to_owned());
+        self.named.get(&named) == Some(&false)
+    }
+}
+
+/// Builds what is missing; says whether spans can be found by their id.
+pub(super) async fn build(pool: &PgPool) -> Result<bool, Fault> {
+    let mut conn = pool.acquire().await?;
+    let standing = Standing::read(&mut conn).await?;
+    if missing(&standing).next().is_none() {
+        return Ok(true);
+    }
+    let mut guard = pool.acquire().await?;
+    let mut guard = guard
+        .begin_with("begin; set local idle_in_transaction_session_timeout = 0")
+        .await?;
+    while !try_lock(&mut guard).await? {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // Again: another process may have built them meanwhile.
+    let standing = Standing::read(&mut conn).await?;
+    for index in missing(&standing) {
+        build_one(&mut conn, index, standing.is_left_over(index)).await;
+    }
+    guard.commit().await?;
+    Ok(Standing::read(&mut conn).await?.finds_spans())
+}
+
+/// A simple query: a prepared one would leave a portal, and with it a snapshot, until the commit.
+async fn try_lock(guard: &mut PgConnection) -> sqlx::Result<bool> {
+    let lock = format!("select pg_try_advisory_xact_lock({LOCKS}, {INDEX_LOCK})");
+    let row = sqlx::raw_sql(AssertSqlSafe(lock)).fetch_one(guard).await?;
+    row.try_get(0)
+}
+
+async fn build_one(conn: &mut PgConnection, index: &Index, is_left_over: bool) {
+    if is_left_over {
+        drop_left_over(conn, index).await;
+    }
+    let statement = index.statement();
+    tracing::info!(index = index.name, table = index.table, "building an index");
+    if let Err(err) = conn.execute(AssertSqlSafe(statement.as_str())).await {
+        tracing::warn!(
+            index = index.name,
+            reason = %err,
+            statement,
+            "cannot build an index that serves {}; everything works, more slowly. The owner of {} can \
+             run the statement",
+            index.serves,
+            index.table
+        );
+        // Who may not build it has left nothing behind.
+        if code(&err) != Some("42501") {
+            drop_left_over(conn, index).await;
+        }
+    }
+}
+
+fn missing(standing: &Standing) -> impl Iterator<Item = &'static Index> {
+    INDEXES
+        .iter()
+        .filter(|index| standing.has_table(index) && !standing.serves(index))
+}
+
+/// A build that failed half-way leaves an index that costs writes and serves nobody.
+async fn drop_left_over(conn: &mut PgConnection, index: &Index) {
+    let statement = format!("drop index concurrently if exists public.{}", index.name);
+    if let Err(err) = conn.execute(AssertSqlSafe(statement.as_str())).await {
+        tracing::warn!(index = index.name, %err, "cannot drop the rest of a failed index build");
+    }
+}

@@ -1,0 +1,273 @@
+//! Spans in Postgres 15 or newer, beside the tables of the runner and the router.
+//!
+//! Invariant: every statement runs in an explicit transaction, unnamed, and sets nothing that outlives
+//! it. Poolers in transaction mode give wrong answers otherwise. No call lasts for ever: the server
+//! limits each statement, and the client each call as a whole, because a dead link answers nothing.
+
+mod copy;
+mod fault;
+mod index;
+mod migrate;
+mod read;
+mod row;
+mod url;
+mod write;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
+use sqlx::{Connection, Row};
+
+use self::fault::Fault;
+use self::write::Care;
+use super::{
+    Batch, ExecutionQuestion, SHARDS, SpanQuestion, Store, StoreError, Written, migration,
+};
+use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span};
+
+/// First key of our advisory locks, "beac" in ASCII; the second is a shard or one of the two below.
+const LOCKS: i32 = 0x6265_6163;
+const MIGRATION_LOCK: i32 = 1000;
+const INDEX_LOCK: i32 = 1001;
+
+/// How long a call waits for a connection.
+const ACQUIRE: Duration = Duration::from_secs(10);
+/// How long a batch may take: twice what the server allows one statement.
+const WRITE: Duration = Duration::from_secs(30);
+/// How long an answer may take: the server gives up after half of it.
+const READ: Duration = Duration::from_secs(10);
+const BEGIN_READ: &str =
+    "begin isolation level read committed read only; set local statement_timeout = '5s'";
+/// Attempts at one batch when it loses races.
+const ATTEMPTS: u32 = 3;
+/// A write for each shard and a question beside them.
+const CONNECTIONS: u32 = SHARDS as u32 + 1;
+
+/// A Postgres database.
+#[derive(Debug)]
+pub struct PostgresStore {
+    pool: PgPool,
+    // The runner makes its tables when it first starts, which may be after us.
+    has_runner_tables: AtomicBool,
+    // False on a table of others that we may not build an index on.
+    is_indexed: AtomicBool,
+}
+
+impl PostgresStore {
+    /// Reads the URL; connections are made when they are needed, so that a database that is away
+    /// keeps nobody from starting. `None` connections: as many as are useful.
+    pub fn open(url: &str, connections: Option<u32>) -> Result<Self, StoreError> {
+        let options = url::parse(url)?;
+        // Building an index takes two at once.
+        let connections = connections.unwrap_or(CONNECTIONS).max(2);
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE)
+            .test_before_acquire(true)
+            .connect_lazy_with(options);
+        Ok(Self {
+            pool,
+            has_runner_tables: AtomicBool::new(false),
+            is_indexed: AtomicBool::new(true),
+        })
+    }
+
+    async fn attempt(&self, batch: &Batch, care: Care) -> Result<Written, Fault> {
+        let mut conn = self.pool.acquire().await?;
+        let indexed = self.is_indexed.load(Ordering::Relaxed);
+        let write = write::write(&mut conn, batch, care, indexed);
+        let result = tokio::time::timeout(WRITE, write)
+            .await
+            .unwrap_or(Err(Fault::Silence));
+        if result.as_ref().is_err_and(Fault::spoils_connection) {
+            conn.close_on_drop();
+        }
+        result
+    }
+
+    async fn ask(
+        &self,
+        action: &'static str,
+        query: read::Query<'_>,
+    ) -> Result<Vec<PgRow>, StoreError> {
+        match self.answer(query).await {
+            Ok(rows) => Ok(rows),
+            Err(fault) => Err(self.explain(action, &fault).await),
+        }
+    }
+
+    async fn answer(&self, query: read::Query<'_>) -> Result<Vec<PgRow>, Fault> {
+        let mut conn = self.pool.acquire().await?;
+        let result = match tokio::time::timeout(READ, run(&mut conn, query)).await {
+            Ok(result) => result.map_err(Fault::from),
+            Err(_) => Err(Fault::Silence),
+        };
+        if result.as_ref().is_err_and(Fault::spoils_connection) {
+            conn.close_on_drop();
+        }
+        result
+    }
+
+    /// Whether jobs and executions are there; asked again for as long as they are not.
+    async fn has_runner_tables(&self) -> Result<bool, StoreError> {
+        if self.has_runner_tables.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let query = read::query(
+            "select to_regclass('public.jobs') is not null \
+             and to_regclass('public.executions') is not null",
+        );
+        let rows = self.ask("look for executions", query).await?;
+        let there = rows.iter().any(|row| row.try_get(0).unwrap_or(false));
+        self.has_runner_tables.store(there, Ordering::Relaxed);
+        Ok(there)
+    }
+
+    /// The pool says only that it timed out; a connection of our own says why.
+    async fn explain(&self, action: &'static str, fault: &Fault) -> StoreError {
+        if !matches!(fault, Fault::Driver(sqlx::Error::PoolTimedOut)) {
+            return fault.sort(action);
+        }
+        let options: PgConnectOptions = (*self.pool.connect_options()).clone();
+        let direct = PgConnection::connect_with(&options);
+        match tokio::time::timeout(READ, direct).await {
+            Ok(Err(err)) => Fault::from(err).sort(action),
+            Err(_) => Fault::Silence.sort(action),
+            Ok(Ok(conn)) => {
+                // It was only for the answer.
+                let _ = conn.close().await;
+                StoreError::Unavailable {
+                    action,
+                    reason: format!("all {} connections are busy", self.pool.size()),
+                }
+            }
+        }
+    }
+}
+
+async fn run(conn: &mut PgConnection, query: read::Query<'_>) -> sqlx::Result<Vec<PgRow>> {
+    let mut tx = conn.begin_with(BEGIN_READ).await?;
+    let rows = query.fetch_all(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(rows)
+}
+
+/// The statements of a migration, for people who run them themselves.
+pub(super) fn migration_sql() -> String {
+    let mut sql = migration::text(migration::POSTGRES);
+    sql.push_str("\n-- Then, outside any transaction, what is not there yet:\n");
+    for index in index::INDEXES {
+        sql.push_str(&index.explained());
+    }
+    sql
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn migrate(&self) -> Result<(), StoreError> {
+        match migrate::migrate(&self.pool).await {
+            Ok(indexed) => self.is_indexed.store(indexed, Ordering::Relaxed),
+            Err(fault) => return Err(self.explain("migrate", &fault).await),
+        }
+        Ok(())
+    }
+
+    async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
+        let mut care = Care::Together;
+        let mut attempts = 0;
+        loop {
+            let fault = match self.attempt(batch, care).await {
+                Ok(written) => return Ok(written),
+                Err(fault) => fault,
+            };
+            attempts += 1;
+            if care == Care::Together && fault.is_refusal_of_rows() {
+                care = Care::Bisect;
+            } else if !fault.is_race() || attempts >= ATTEMPTS {
+                return Err(self.explain("write spans", &fault).await);
+            }
+            tracing::debug!(?fault, attempts, "writing a batch again");
+        }
+    }
+
+    fn writers(&self) -> usize {
+        let connections = self.pool.options().get_max_connections() as usize;
+        // One connection stays for questions.
+        SHARDS.min(connections - 1)
+    }
+
+    async fn checkpoint(&self, source: &str) -> Result<Option<Value>, StoreError> {
+        let query =
+            read::query("select position from beacon_collector.checkpoints where source = $1")
+                .bind(source);
+        let rows = self.ask("read checkpoint", query).await?;
+        Ok(rows.first().and_then(|row| row::json(row, 0)))
+    }
+
+    async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError> {
+        let rows = self.ask("read spans", read::spans(question, limit)).await?;
+        Ok(rows.iter().map(row::span).collect())
+    }
+
+    async fn executions(
+        &self,
+        question: &ExecutionQuestion,
+        limit: u32,
+    ) -> Result<Vec<Execution>, StoreError> {
+        if !self.has_runner_tables().await? {
+            return Ok(Vec::new());
+        }
+        let query = read::executions(question, limit);
+        let rows = self.ask("read executions", query).await?;
+        Ok(rows.iter().map(row::execution).collect())
+    }
+
+    async fn count_executions(&self, question: &ExecutionQuestion) -> Result<u64, StoreError> {
+        if !self.has_runner_tables().await? {
+            return Ok(0);
+        }
+        let query = read::count_executions(question);
+        let rows = self.ask("count executions", query).await?;
+        let count = rows.first().and_then(|row| row::integer(row, 0));
+        Ok(count.unwrap_or(0).unsigned_abs())
+    }
+
+    async fn job(&self, id: &str) -> Result<Option<Job>, StoreError> {
+        if !self.has_runner_tables().await? {
+            return Ok(None);
+        }
+        let rows = self.ask("read job", read::job(id)).await?;
+        Ok(rows.first().map(row::job))
+    }
+
+    async fn execution_links(
+        &self,
+        traces: &[uuid::Uuid],
+    ) -> Result<Vec<ExecutionLink>, StoreError> {
+        let query = read::links_of_traces(traces);
+        let rows = self.ask("read links", query).await?;
+        Ok(rows.iter().map(row::execution_link).collect())
+    }
+
+    async fn links_of_executions(&self, ids: &[i64]) -> Result<Vec<ExecutionLink>, StoreError> {
+        let query = read::links_of_executions(ids);
+        let rows = self.ask("read links", query).await?;
+        Ok(rows.iter().map(row::execution_link).collect())
+    }
+
+    async fn losses(
+        &self,
+        from: chrono::DateTime<chrono::Utc>,
+        to: chrono::DateTime<chrono::Utc>,
+    ) -> Result<Vec<LossEntry>, StoreError> {
+        let rows = self.ask("read losses", read::losses(from, to)).await?;
+        Ok(rows.iter().map(row::loss).collect())
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+}

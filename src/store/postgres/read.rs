@@ -1,0 +1,185 @@
+//! Each question as one statement with its parameters. Prepared for binary answers, unnamed on the
+//! server, and run by the store in a read-only transaction.
+
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+
+use crate::store::{ExecutionQuestion, SpanQuestion};
+
+pub(super) type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
+
+/// The select list, a condition, the order, and the number of the parameter that is the limit.
+macro_rules! spans {
+    ($condition:literal, $limit:literal) => {
+        spans!(
+            $condition,
+            " order by s.started_at, s.span_id, s.id limit ",
+            $limit
+        )
+    };
+    ($condition:literal, $order:literal, $limit:literal) => {
+        concat!(
+            include_str!("../sql/postgres/spans.sql"),
+            "public.trace_spans s where ",
+            $condition,
+            $order,
+            $limit
+        )
+    };
+}
+
+macro_rules! executions {
+    ($condition:expr, $limit:literal) => {
+        concat!(
+            include_str!("../sql/postgres/executions.sql"),
+            $condition,
+            " order by e.created_at desc, e.id desc limit ",
+            $limit
+        )
+    };
+}
+
+/// A statement without a name on the server.
+pub(super) fn query<'q>(sql: &'static str) -> Query<'q> {
+    sqlx::query(sql).persistent(false)
+}
+
+pub(super) fn spans(question: &SpanQuestion, limit: u32) -> Query<'_> {
+    let query = match question {
+        SpanQuestion::Traces(ids) => query(spans!("s.trace_id = any($1)", "$2")).bind(ids),
+        SpanQuestion::Executions(ids) => query(spans!("s.execution_id = any($1)", "$2")).bind(ids),
+        SpanQuestion::TraceRange(low, high) => query(spans!("s.trace_id between $1 and $2", "$3"))
+            .bind(low)
+            .bind(high),
+        SpanQuestion::SpanRange(low, high) => query(spans!(
+            "s.metadata ->> 'collector' = 'beacon-collector' and s.span_id between $1 and $2",
+            "$3"
+        ))
+        .bind(low)
+        .bind(high),
+        SpanQuestion::OpenBefore(time) => query(spans!(
+            "s.metadata ->> 'collector' = 'beacon-collector' and s.status = 'started' \
+             and s.started_at < $1",
+            "$2"
+        ))
+        .bind(time),
+        SpanQuestion::Failed { from, to } => query(spans!(
+            "s.started_at >= $1 and s.started_at < $2 and lower(s.status) in ('failed', \
+             'failure', 'error', 'cancelled', 'canceled', 'timeout', 'timed_out', 'timedout')",
+            " order by s.started_at desc, s.span_id desc, s.id desc limit ",
+            "$3"
+        ))
+        .bind(from)
+        .bind(to),
+        SpanQuestion::Window { services, from, to } => query(spans!(
+            "s.started_at >= $1 and s.started_at < $2 and s.service = any($3)",
+            "$4"
+        ))
+        .bind(from)
+        .bind(to)
+        .bind(services),
+        // The mark in other words than the index has it: by time, not by reading all rows of ours.
+        SpanQuestion::Unlinked { from, to } => query(spans!(
+            "s.started_at >= $1 and s.started_at < $2 and s.trace_id = s.span_id \
+             and s.metadata @> '{\"collector\": \"beacon-collector\"}'",
+            "$3"
+        ))
+        .bind(from)
+        .bind(to),
+    };
+    query.bind(i64::from(limit))
+}
+
+pub(super) fn executions(question: &ExecutionQuestion, limit: u32) -> Query<'_> {
+    let limit = i64::from(limit);
+    match question {
+        ExecutionQuestion::Ids(ids) => query(executions!("where e.id = any($1)", "$2"))
+            .bind(ids)
+            .bind(limit),
+        ExecutionQuestion::Job(key) => query(executions!("where e.job_id = $1", "$2"))
+            .bind(key)
+            .bind(limit),
+        ExecutionQuestion::Recent { .. } => bind_recent(
+            query(executions!(
+                include_str!("../sql/postgres/recent_executions.sql"),
+                "$6"
+            )),
+            question,
+        )
+        .bind(limit),
+    }
+}
+
+pub(super) fn count_executions(question: &ExecutionQuestion) -> Query<'_> {
+    match question {
+        ExecutionQuestion::Ids(ids) => {
+            query("select count(*) from public.executions e where e.id = any($1)").bind(ids)
+        }
+        ExecutionQuestion::Job(key) => {
+            query("select count(*) from public.executions e where e.job_id = $1").bind(key)
+        }
+        ExecutionQuestion::Recent { .. } => bind_recent(
+            query(concat!(
+                "select count(*) from public.executions e\n",
+                include_str!("../sql/postgres/recent_executions.sql")
+            )),
+            question,
+        ),
+    }
+}
+
+fn bind_recent<'q>(query: Query<'q>, question: &'q ExecutionQuestion) -> Query<'q> {
+    match question {
+        ExecutionQuestion::Recent {
+            from,
+            to,
+            failed_only,
+            model_id,
+            region,
+        } => query
+            .bind(from.naive_utc())
+            .bind(to.naive_utc())
+            .bind(failed_only)
+            .bind(model_id)
+            .bind(region),
+        ExecutionQuestion::Ids(_) | ExecutionQuestion::Job(_) => query,
+    }
+}
+
+/// The public id wins over an integer key that reads the same.
+pub(super) fn job(id: &str) -> Query<'_> {
+    query(
+        "select id, jobspec_id, status, created_at from public.jobs \
+         where jobspec_id = $1 or id = $2 order by jobspec_id = $1 desc limit 1",
+    )
+    .bind(id)
+    .bind(id.parse::<i64>().ok())
+}
+
+pub(super) fn links_of_traces(traces: &[uuid::Uuid]) -> Query<'_> {
+    query(
+        "select trace_id, execution_id, method, confidence from beacon_collector.execution_links \
+         where trace_id = any($1) order by trace_id, execution_id",
+    )
+    .bind(traces)
+}
+
+pub(super) fn links_of_executions(ids: &[i64]) -> Query<'_> {
+    query(
+        "select trace_id, execution_id, method, confidence from beacon_collector.execution_links \
+         where execution_id = any($1) order by execution_id, trace_id",
+    )
+    .bind(ids)
+}
+
+pub(super) fn losses<'q>(
+    from: chrono::DateTime<chrono::Utc>,
+    to: chrono::DateTime<chrono::Utc>,
+) -> Query<'q> {
+    query(
+        "select source, lost_from, lost_to, reason, lost from beacon_collector.loss_ledger \
+         where lost_to >= $1 and lost_from <= $2 order by lost_from, source",
+    )
+    .bind(from)
+    .bind(to)
+}

@@ -1,0 +1,152 @@
+//! Rows of Postgres as model values, read from the wire format.
+//!
+//! Rows of others may hold what a stricter reader refuses: infinite times, numbers beyond any integer
+//! or float, metadata that is not an object. All of it is read; nothing here can fail or panic.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde_json::{Map, Value};
+use sqlx::postgres::{PgRow, PgValueFormat};
+use sqlx::{Row, ValueRef};
+use uuid::Uuid;
+
+use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, SpanStatus};
+use crate::store::plan::Stored;
+
+/// Microseconds from 1970 to 2000, where Postgres begins to count.
+pub(super) const EPOCH: i64 = 946_684_800_000_000;
+
+/// A row of [`span`]'s columns and the table's own key.
+pub(super) fn stored(row: &PgRow) -> Stored {
+    Stored {
+        id: integer(row, 16).unwrap_or_default(),
+        span: span(row),
+    }
+}
+
+pub(super) fn span(row: &PgRow) -> Span {
+    Span {
+        trace_id: uuid(row, 0).unwrap_or_default(),
+        span_id: uuid(row, 1).unwrap_or_default(),
+        parent_span_id: uuid(row, 2),
+        service: text(row, 3).unwrap_or_default(),
+        operation: text(row, 4).unwrap_or_default(),
+        started_at: time(row, 5).unwrap_or_default(),
+        completed_at: time(row, 6),
+        duration_ms: integer(row, 7),
+        status: SpanStatus::parse(&text(row, 8).unwrap_or_default()),
+        job_id: text(row, 9),
+        execution_id: integer(row, 10),
+        model_id: text(row, 11),
+        region: text(row, 12),
+        metadata: object(json(row, 13)),
+        error_message: text(row, 14),
+        error_type: text(row, 15),
+    }
+}
+
+pub(super) fn execution(row: &PgRow) -> Execution {
+    Execution {
+        id: integer(row, 0).unwrap_or_default(),
+        job_key: integer(row, 1),
+        job_id: text(row, 2),
+        provider_id: text(row, 3).unwrap_or_default(),
+        region: text(row, 4).unwrap_or_default(),
+        status: text(row, 5).unwrap_or_default(),
+        started_at: time(row, 6),
+        completed_at: time(row, 7),
+        created_at: time(row, 8),
+        model_id: text(row, 9),
+        question_id: text(row, 10),
+        output_data: json(row, 11),
+    }
+}
+
+pub(super) fn job(row: &PgRow) -> Job {
+    Job {
+        key: integer(row, 0).unwrap_or_default(),
+        job_id: text(row, 1).unwrap_or_default(),
+        status: text(row, 2),
+        created_at: time(row, 3),
+    }
+}
+
+pub(super) fn execution_link(row: &PgRow) -> ExecutionLink {
+    ExecutionLink {
+        trace_id: uuid(row, 0).unwrap_or_default(),
+        execution_id: integer(row, 1).unwrap_or_default(),
+        method: text(row, 2).unwrap_or_default(),
+        confidence: bytes(row, 3)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(0.0, f64::from_be_bytes),
+    }
+}
+
+pub(super) fn loss(row: &PgRow) -> LossEntry {
+    LossEntry {
+        source: text(row, 0).unwrap_or_default(),
+        from: time(row, 1).unwrap_or_default(),
+        to: time(row, 2).unwrap_or_default(),
+        reason: text(row, 3).unwrap_or_default(),
+        lost: integer(row, 4).unwrap_or_default(),
+    }
+}
+
+/// A `jsonb` or `json` column.
+pub(super) fn json(row: &PgRow, at: usize) -> Option<Value> {
+    let bytes = bytes(row, at)?;
+    // jsonb goes over the wire as its version, 1, and then text.
+    let text = bytes.strip_prefix(&[1]).unwrap_or(bytes);
+    Some(
+        serde_json::from_slice(text)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(text).into_owned())),
+    )
+}
+
+fn object(value: Option<Value>) -> Map<String, Value> {
+    match value {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(map)) => map,
+        Some(other) => Map::from_iter([("value".to_owned(), other)]),
+    }
+}
+
+fn text(row: &PgRow, at: usize) -> Option<String> {
+    bytes(row, at).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+}
+
+fn uuid(row: &PgRow, at: usize) -> Option<Uuid> {
+    Uuid::from_slice(bytes(row, at)?).ok()
+}
+
+/// An integer of any width.
+pub(super) fn integer(row: &PgRow, at: usize) -> Option<i64> {
+    let bytes = bytes(row, at)?;
+    match bytes.len() {
+        2 => Some(i16::from_be_bytes(bytes.try_into().ok()?).into()),
+        4 => Some(i32::from_be_bytes(bytes.try_into().ok()?).into()),
+        8 => Some(i64::from_be_bytes(bytes.try_into().ok()?)),
+        _ => None,
+    }
+}
+
+/// A `timestamptz`, or a `timestamp` that holds UTC: both count microseconds, whatever the session's
+/// time zone. The infinite ones become the ends of the calendar.
+fn time(row: &PgRow, at: usize) -> Option<DateTime<Utc>> {
+    let micros = i64::from_be_bytes(bytes(row, at)?.try_into().ok()?);
+    let edge = |year, month, day| {
+        let date = NaiveDate::from_ymd_opt(year, month, day)?;
+        Some(date.and_hms_opt(0, 0, 0)?.and_utc())
+    };
+    match micros.checked_add(EPOCH) {
+        _ if micros == i64::MAX => edge(9999, 12, 31),
+        _ if micros == i64::MIN => edge(1, 1, 1),
+        unix => DateTime::from_timestamp_micros(unix?),
+    }
+}
+
+fn bytes(row: &PgRow, at: usize) -> Option<&[u8]> {
+    let value = row.try_get_raw(at).ok()?;
+    // Extended-protocol answers are binary; only they are read with this module.
+    debug_assert_eq!(value.format(), PgValueFormat::Binary);
+    (!value.is_null()).then(|| value.as_bytes().ok()).flatten()
+}

@@ -1,0 +1,317 @@
+//! One batch, one transaction, under the advisory locks of its shards: whoever holds a shard's lock
+//! alone reads, decides and writes rows of that shard, with or without a unique index.
+//!
+//! Everything a statement needs is in its own transaction and nothing outlives it, so that a pooler may
+//! hand each transaction to another server connection.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor};
+use uuid::Uuid;
+
+use super::fault::Fault;
+use super::read::query;
+use super::{LOCKS, copy, row};
+use crate::model::Span;
+use crate::store::plan::{Incoming, Plan, Reject, Stored, Update};
+use crate::store::{Batch, Written, shard};
+
+/// The statement time-out is above what the largest batch takes on a slow disk, the lock time-out above
+/// a dozen batches before us; an abandoned transaction frees its locks before the next is tried.
+const LIMITS: &str = "set local statement_timeout = '15s'; \
+    set local lock_timeout = '5s'; \
+    set local idle_in_transaction_session_timeout = '20s'";
+
+/// How rows go in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Care {
+    /// All at once; a row that is refused fails the transaction.
+    Together,
+    /// Behind savepoints, halving what is refused until the rows that are to blame stand alone.
+    Bisect,
+}
+
+/// Runs one attempt. `indexed`: the table has an index that begins with the span id.
+pub(super) async fn write(
+    conn: &mut PgConnection,
+    batch: &Batch,
+    care: Care,
+    indexed: bool,
+) -> Result<Written, Fault> {
+    let incoming = Incoming::new(batch);
+    let ranges = incoming.ranges();
+    let mut tx = conn.begin_with(AssertSqlSafe(begin(&ranges))).await?;
+    let stored = if ranges.is_empty() {
+        Vec::new()
+    } else {
+        own_rows(&mut tx, ranges, indexed).await?
+    };
+    let plan = incoming.plan(stored);
+    let mut written = Written::default();
+    save_rows(&mut tx, plan, care, &mut written).await?;
+    save_checkpoints(&mut tx, batch).await?;
+    save_links(&mut tx, batch).await?;
+    save_losses(&mut tx, batch).await?;
+    tx.commit().await?;
+    Ok(written)
+}
+
+/// Opens the transaction and takes the locks in one round trip. Read committed, whatever the role's
+/// default: the rows must be read as they are after the locks are ours. Ascending, so that two batches
+/// never wait for each other.
+fn begin(ranges: &[(Uuid, Uuid)]) -> String {
+    let shards: BTreeSet<_> = ranges.iter().map(|(low, _)| shard::of_span(*low)).collect();
+    let mut sql = format!("begin isolation level read committed; {LIMITS}");
+    for shard in shards {
+        sql.push_str(&format!("; select pg_advisory_xact_lock({LOCKS}, {shard})"));
+    }
+    sql
+}
+
+async fn own_rows(
+    conn: &mut PgConnection,
+    ranges: Vec<(Uuid, Uuid)>,
+    indexed: bool,
+) -> sqlx::Result<Vec<Stored>> {
+    let (low, high): (Vec<_>, Vec<_>) = ranges.into_iter().unzip();
+    let query = if indexed {
+        query(concat!(
+            include_str!("../sql/postgres/spans.sql"),
+            include_str!("../sql/postgres/own_rows.sql")
+        ))
+        .bind(low)
+        .bind(high)
+    } else {
+        let shared = |id: Uuid| id.to_string().chars().take(26).collect::<String>();
+        query(concat!(
+            include_str!("../sql/postgres/spans.sql"),
+            include_str!("../sql/postgres/own_rows_unindexed.sql")
+        ))
+        .bind(low.into_iter().map(shared).collect::<Vec<_>>())
+    };
+    let rows = query.fetch_all(conn).await?;
+    Ok(rows.iter().map(row::stored).collect())
+}
+
+async fn save_rows(
+    conn: &mut PgConnection,
+    plan: Plan,
+    care: Care,
+    written: &mut Written,
+) -> Result<(), Fault> {
+    let Plan {
+        inserts,
+        updates,
+        mut rejects,
+    } = plan;
+    match care {
+        Care::Together => {
+            insert(conn, &inserts).await?;
+            inserts.iter().for_each(|span| written.count_insert(span));
+            update(conn, &updates).await?;
+            updates
+                .iter()
+                .for_each(|update| written.count_update(update));
+        }
+        Care::Bisect => {
+            let mut rest = vec![inserts.as_slice()];
+            while let Some(spans) = rest.pop() {
+                match attempt(conn, Rows::Insert(spans)).await? {
+                    None => spans.iter().for_each(|span| written.count_insert(span)),
+                    Some(reason) => halve(spans, &mut rest, |span| {
+                        let span = span.clone();
+                        rejects.push(Reject { span, reason });
+                    }),
+                }
+            }
+            let mut rest = vec![updates.as_slice()];
+            while let Some(updates) = rest.pop() {
+                match attempt(conn, Rows::Update(updates)).await? {
+                    None => updates
+                        .iter()
+                        .for_each(|update| written.count_update(update)),
+                    Some(reason) => halve(updates, &mut rest, |update| {
+                        let span = update.span.clone();
+                        rejects.push(Reject { span, reason });
+                    }),
+                }
+            }
+        }
+    }
+    written.rejected = rejects.len() as u64;
+    for reject in rejects {
+        set_aside(conn, reject).await?;
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Rows<'a> {
+    Insert(&'a [Span]),
+    Update(&'a [Update]),
+}
+
+/// Tries rows behind a savepoint; returns why they were refused.
+async fn attempt(conn: &mut PgConnection, rows: Rows<'_>) -> Result<Option<String>, Fault> {
+    conn.execute("savepoint rows").await?;
+    let result = match rows {
+        Rows::Insert(spans) => insert(conn, spans).await,
+        Rows::Update(updates) => update(conn, updates).await,
+    };
+    match result.map_err(Fault::from) {
+        Ok(()) => {
+            conn.execute("release savepoint rows").await?;
+            Ok(None)
+        }
+        Err(fault) if fault.is_refusal_of_rows() => {
+            conn.execute("rollback to savepoint rows; release savepoint rows")
+                .await?;
+            let Fault::Driver(err) = fault else {
+                return Err(fault);
+            };
+            Ok(Some(err.to_string()))
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Puts both halves back to be tried, the first one on top; a single row has nothing to halve.
+fn halve<'a, T>(rows: &'a [T], rest: &mut Vec<&'a [T]>, refused: impl FnOnce(&'a T)) {
+    match rows {
+        [one] => refused(one),
+        rows => {
+            let (first, second) = rows.split_at(rows.len() / 2);
+            rest.extend([second, first]);
+        }
+    }
+}
+
+async fn insert(conn: &mut PgConnection, spans: &[Span]) -> sqlx::Result<()> {
+    if spans.is_empty() {
+        return Ok(());
+    }
+    let mut copy = conn
+        .copy_in_raw(include_str!("../sql/postgres/copy.sql"))
+        .await?;
+    copy.send(copy::encode(spans)).await?;
+    copy.finish().await?;
+    Ok(())
+}
+
+async fn update(conn: &mut PgConnection, updates: &[Update]) -> sqlx::Result<()> {
+    if updates.is_empty() {
+        return Ok(());
+    }
+    fn each<'a, T>(updates: &'a [Update], column: impl Fn(&'a Span) -> T) -> Vec<T> {
+        updates.iter().map(|update| column(&update.span)).collect()
+    }
+    query(include_str!("../sql/postgres/update.sql"))
+        .bind(updates.iter().map(|update| update.id).collect::<Vec<_>>())
+        .bind(each(updates, |span| span.trace_id))
+        .bind(each(updates, |span| span.span_id))
+        .bind(each(updates, |span| span.parent_span_id))
+        .bind(each(updates, |span| span.service.as_str()))
+        .bind(each(updates, |span| span.operation.as_str()))
+        .bind(each(updates, |span| span.started_at))
+        .bind(each(updates, |span| span.completed_at))
+        // Fitted to the column before.
+        .bind(each(updates, |span| span.duration_ms.map(|ms| ms as i32)))
+        .bind(each(updates, |span| span.status.as_str()))
+        .bind(each(updates, |span| span.job_id.as_deref()))
+        .bind(each(updates, |span| span.execution_id))
+        .bind(each(updates, |span| span.model_id.as_deref()))
+        .bind(each(updates, |span| span.region.as_deref()))
+        .bind(each(updates, |span| {
+            serde_json::to_string(&span.metadata).unwrap_or_default()
+        }))
+        .bind(each(updates, |span| span.error_message.as_deref()))
+        .bind(each(updates, |span| span.error_type.as_deref()))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn set_aside(conn: &mut PgConnection, reject: Reject) -> sqlx::Result<()> {
+    query(include_str!("../sql/postgres/set_aside.sql"))
+        .bind(reject.span.trace_id)
+        .bind(reject.span.span_id)
+        .bind(reject.reason)
+        // As text: it may hold just what jsonb refuses.
+        .bind(serde_json::to_string(&reject.span).unwrap_or_default())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn save_checkpoints(conn: &mut PgConnection, batch: &Batch) -> sqlx::Result<()> {
+    if batch.checkpoints.is_empty() {
+        return Ok(());
+    }
+    // The last one of a source stands; sorted, so that two batches never wait for each other.
+    let positions: BTreeMap<_, _> = (batch.checkpoints.iter())
+        .map(|checkpoint| (checkpoint.source.as_str(), checkpoint.position.to_string()))
+        .collect();
+    let (sources, positions): (Vec<_>, Vec<_>) = positions.into_iter().unzip();
+    query(include_str!("../sql/postgres/save_checkpoints.sql"))
+        .bind(sources)
+        .bind(positions)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn save_links(conn: &mut PgConnection, batch: &Batch) -> sqlx::Result<()> {
+    if batch.execution_links.is_empty() {
+        return Ok(());
+    }
+    let links: BTreeMap<_, _> = (batch.execution_links.iter())
+        .map(|link| ((link.trace_id, link.execution_id), link))
+        .collect();
+    query(include_str!("../sql/postgres/save_links.sql"))
+        .bind(links.keys().map(|key| key.0).collect::<Vec<_>>())
+        .bind(links.keys().map(|key| key.1).collect::<Vec<_>>())
+        .bind(
+            links
+                .values()
+                .map(|link| link.method.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            links
+                .values()
+                .map(|link| link.confidence)
+                .collect::<Vec<_>>(),
+        )
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn save_losses(conn: &mut PgConnection, batch: &Batch) -> sqlx::Result<()> {
+    if batch.losses.is_empty() {
+        return Ok(());
+    }
+    let mut losses: Vec<_> = batch.losses.iter().collect();
+    losses.sort_by_key(|loss| (&loss.source, loss.from, loss.to, &loss.reason, -loss.lost));
+    losses.dedup_by_key(|loss| (&loss.source, loss.from, loss.to, &loss.reason));
+    query(include_str!("../sql/postgres/save_losses.sql"))
+        .bind(
+            losses
+                .iter()
+                .map(|loss| loss.source.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(losses.iter().map(|loss| loss.from).collect::<Vec<_>>())
+        .bind(losses.iter().map(|loss| loss.to).collect::<Vec<_>>())
+        .bind(
+            losses
+                .iter()
+                .map(|loss| loss.reason.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(losses.iter().map(|loss| loss.lost).collect::<Vec<_>>())
+        .execute(conn)
+        .await?;
+    Ok(())
+}

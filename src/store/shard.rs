@@ -1,0 +1,63 @@
+//! Which writes must not overlap. Everything that can become or change one row falls in one shard, and
+//! a store with several writers lets one at a time write to a shard.
+
+use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::model::SpanKey;
+
+/// Number of shards: as many writers as the two cores of a small database server keep busy, twice.
+pub const SHARDS: usize = 4;
+
+/// The shard of a printed span. A batch whose keys are of one shard never waits for another shard's.
+pub fn shard(key: &SpanKey) -> usize {
+    of_span(key.id_range().0)
+}
+
+/// The shard of a row.
+pub(super) fn of_span(id: Uuid) -> usize {
+    let bytes = id.as_bytes();
+    // A printed span: its log id, which stays when the rest changes. Ids of OpenTelemetry senders have
+    // zeros there.
+    let (log_id, rest) = bytes.split_at(6);
+    let hash = match log_id {
+        [0, 0, 0, 0, 0, 0] => xxh3_64(rest),
+        _ => xxh3_64(log_id),
+    };
+    hash as usize % SHARDS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Observation, span_id_of_otlp};
+
+    #[test]
+    fn every_id_of_a_span_falls_in_the_shard_of_its_key() {
+        for log_id in ["00000000", "abc123de", "job-7"] {
+            let key = SpanKey {
+                log_id: log_id.into(),
+                scope: "ta-1".into(),
+            };
+            let (low, high) = key.id_range();
+            let orphan = Observation::new(key.clone(), "test").span_id();
+            for id in [low, high, orphan] {
+                assert_eq!(of_span(id), shard(&key));
+            }
+        }
+    }
+
+    #[test]
+    fn ids_of_either_kind_spread_over_all_shards() {
+        let mut hits = [[0; SHARDS]; 2];
+        for number in 0..1_000_u64 {
+            let key = SpanKey {
+                log_id: format!("{number:08x}"),
+                scope: String::new(),
+            };
+            hits[0][shard(&key)] += 1;
+            hits[1][of_span(span_id_of_otlp(number.to_be_bytes()))] += 1;
+        }
+        assert!(hits.as_flattened().iter().all(|&hits| hits > 150));
+    }
+}
