@@ -195,6 +195,7 @@ impl Pairer {
         };
         let mut seen = observation(key, &self.source, envelope, line, moment);
         seen.occurrence = occurrence;
+        self.resolve_parent(&mut seen, line);
         if ended
             && seen
                 .end
@@ -208,6 +209,33 @@ impl Pairer {
                 .insert(origin_of(envelope), seen.key.clone());
         }
         self.take_in(seen);
+    }
+
+    /// A span printed inside another one names it by its log id; both are of one container.
+    fn resolve_parent(&self, seen: &mut Observation, line: &TraceLine<'_>) {
+        let Some(parent) = line.fields.text("parent") else {
+            return;
+        };
+        if seen.context.parent_span_id.is_some() {
+            return;
+        }
+        let key = SpanKey {
+            log_id: parent.to_lowercase(),
+            scope: seen.key.scope.clone(),
+        };
+        let open = self.spans.get(&key).into_iter().flatten();
+        let Some(parent) = open
+            .map(|span| &span.seen)
+            .rfind(|span| span.start.is_some())
+        else {
+            return;
+        };
+        let span_id = parent.span_id();
+        seen.context.parent_span_id = Some(span_id);
+        seen.context
+            .trace_id
+            .get_or_insert(parent.context.trace_id.unwrap_or(span_id));
+        seen.fields.remove("parent");
     }
 
     fn take_in(&mut self, seen: Observation) {
@@ -450,6 +478,26 @@ mod tests {
         let mut spans = Vec::new();
         pairer.drain(|seen| spans.push(seen.to_span()));
         spans
+    }
+
+    #[test]
+    fn a_span_inside_another_one_is_its_child() {
+        let spans = spans_of(
+            "ta-1 🔍 TRACE[aaaaaaaa]: Modal inference started - model=m\n\
+             ta-1 🔍 TRACE[bbbbbbbb]: Modal model load started - parent=aaaaaaaa\n\
+             ta-1 🔍 TRACE[bbbbbbbb]: SUCCESS - duration=1.00s\n\
+             ta-1 🔍 TRACE[aaaaaaaa]: SUCCESS - duration=2.00s\n",
+        );
+        let child = spans
+            .iter()
+            .find(|span| span.operation == "model_load")
+            .unwrap();
+        let parent = spans
+            .iter()
+            .find(|span| span.operation == "inference")
+            .unwrap();
+        assert_eq!(child.parent_span_id, Some(parent.span_id));
+        assert_eq!(child.trace_id, parent.trace_id);
     }
 
     #[test]
