@@ -1,0 +1,259 @@
+//! What is normal: how long spans take, how long a call waits to be taken up, what a trace looks like
+//! and how far clocks disagree, learned from recent spans.
+//!
+//! Invariants: a summary is robust (median and deviation of log durations) and rests on successful
+//! traces only, so the faults that are looked for don't define what is normal; a look-up says which
+//! samples it used.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use super::shape::{Kind, Shapes, levels, succeeded};
+use super::skew::Skews;
+use super::stats::Summary;
+use super::tree::{Node, Tier, Tree};
+use crate::model::{Regions, Span, SpanStatus};
+
+/// What makes a baseline.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How far back samples are used.
+    pub window: TimeDelta,
+    /// Samples needed before the narrowest baseline is used; with fewer, a wider one.
+    pub min_samples: usize,
+    /// Which region names mean the same place.
+    pub regions: Regions,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            window: TimeDelta::days(7),
+            min_samples: 12,
+            regions: Regions::default(),
+        }
+    }
+}
+
+/// Fewest samples that say anything at all.
+const LEAST: usize = 5;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Measure {
+    /// A span from its start to its end.
+    Span,
+    /// From a call's start to the start of the span that serves it.
+    Lead,
+    /// From the end of the span that serves a call to the call's end.
+    Tail,
+}
+
+/// What a look-up found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Reference {
+    /// The samples, summarised.
+    pub(crate) summary: Summary,
+    /// Which samples they are.
+    pub(crate) level: Level,
+}
+
+/// How narrow a baseline is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// Same service, operation, model and region.
+    ModelAndRegion,
+    /// Same model in any region.
+    Model,
+    /// Any model in the same region.
+    Region,
+    /// Any model in any region.
+    All,
+}
+
+impl Level {
+    const NARROW_FIRST: [Self; 4] = [Self::ModelAndRegion, Self::Model, Self::Region, Self::All];
+
+    /// In words.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::ModelAndRegion => "same model and region",
+            Self::Model => "same model, any region",
+            Self::Region => "same region, any model",
+            Self::All => "any model, any region",
+        }
+    }
+
+    /// Whether the samples are of the same model, so that inference times compare.
+    pub(crate) const fn same_model(self) -> bool {
+        matches!(self, Self::ModelAndRegion | Self::Model)
+    }
+
+    fn of(self, kind: &Kind) -> Kind {
+        let (model, region) = kind.clone();
+        match self {
+            Self::ModelAndRegion => (model, region),
+            Self::Model => (model, None),
+            Self::Region => (None, region),
+            Self::All => (None, None),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    measure: Measure,
+    service: String,
+    operation: String,
+    kind: Kind,
+}
+
+/// What is normal, learned from recent spans.
+#[derive(Debug, Clone)]
+pub struct Baselines {
+    summaries: BTreeMap<Key, Summary>,
+    pub(crate) shapes: Shapes,
+    pub(crate) skews: Skews,
+    settings: Settings,
+}
+
+impl Baselines {
+    /// Learns from spans that began within the window before `now`.
+    ///
+    /// Needs the runner's, router's and Modal's spans of recent traces, successful and failed, whole
+    /// traces where possible: some thousand of the same model are plenty. Copies do no harm.
+    pub fn from_spans<'a>(
+        spans: impl IntoIterator<Item = &'a Span>,
+        settings: Settings,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let since = now - settings.window;
+        let mut traces: BTreeMap<Uuid, Vec<&Span>> = BTreeMap::new();
+        for span in spans {
+            if span.started_at >= since {
+                traces.entry(span.trace_id).or_default().push(span);
+            }
+        }
+        let mut trees: Vec<Tree<'_>> = traces.into_values().map(Tree::join).collect();
+        let skews = Skews::estimate(&trees);
+        let (mut shapes, mut samples) = (Shapes::default(), BTreeMap::new());
+        for tree in &mut trees {
+            tree.align(&skews);
+            if succeeded(tree) {
+                let kind = kind_of(tree, &settings.regions);
+                shapes.add(tree, &kind);
+                measure(tree, &kind, &mut samples);
+            }
+        }
+        Self {
+            summaries: summarise(samples),
+            shapes,
+            skews,
+            settings,
+        }
+    }
+
+    /// Nothing learned yet.
+    pub fn empty() -> Self {
+        Self::from_spans([], Settings::default(), DateTime::UNIX_EPOCH)
+    }
+
+    /// What is normal for a span or for the wait before or after it: of the narrowest kind with
+    /// samples enough, else of the kind with the most.
+    pub(crate) fn reference(
+        &self,
+        measure: Measure,
+        span: &Span,
+        kind: &Kind,
+    ) -> Option<Reference> {
+        let find = |level: Level| {
+            let key = Key {
+                measure,
+                service: span.service.clone(),
+                operation: span.operation.clone(),
+                kind: level.of(kind),
+            };
+            let summary = *self.summaries.get(&key)?;
+            Some(Reference { summary, level })
+        };
+        let found: Vec<_> = Level::NARROW_FIRST.into_iter().filter_map(find).collect();
+        let enough = |r: &&Reference| r.summary.samples >= self.settings.min_samples;
+        let widest = || found.iter().rev().find(|r| r.summary.samples >= LEAST);
+        found.iter().find(enough).or_else(widest).copied()
+    }
+
+    /// The kind that an execution in this region with this model is of.
+    pub(crate) fn kind(&self, model: Option<&str>, region: Option<&str>) -> Kind {
+        kind(model, region, &self.settings.regions)
+    }
+
+    /// The kind of a trace of which no execution is known.
+    pub(crate) fn kind_of(&self, tree: &Tree<'_>) -> Kind {
+        kind_of(tree, &self.settings.regions)
+    }
+}
+
+fn kind(model: Option<&str>, region: Option<&str>, regions: &Regions) -> Kind {
+    let region = region.map(|region| regions.group(region).to_ascii_lowercase());
+    (model.map(str::to_owned), region)
+}
+
+/// The kind of a trace, from the span nearest to the caller that says it.
+fn kind_of(tree: &Tree<'_>, regions: &Regions) -> Kind {
+    let spans = || tree.order.iter().map(|&at| tree.nodes[at].span);
+    let model = spans().find_map(Span::model);
+    let region = spans().find_map(Span::region_name);
+    kind(model, region, regions)
+}
+
+type Samples = BTreeMap<Key, Vec<f64>>;
+
+fn measure(tree: &Tree<'_>, kind: &Kind, samples: &mut Samples) {
+    for node in &tree.nodes {
+        if node.span.status != SpanStatus::Completed {
+            continue;
+        }
+        let Some(took) = node.took_ms() else { continue };
+        note(samples, Measure::Span, node, kind, took);
+        if let Some((lead, tail)) = waits(tree, node) {
+            note(samples, Measure::Lead, node, kind, lead);
+            if let Some(tail) = tail {
+                note(samples, Measure::Tail, node, kind, tail);
+            }
+        }
+    }
+}
+
+/// Milliseconds that a call waited before the span that serves it began, and after it ended; `None`
+/// for spans that are no other service's callee. Never negative.
+pub(crate) fn waits(tree: &Tree<'_>, node: &Node<'_>) -> Option<(f64, Option<f64>)> {
+    let caller = &tree.nodes[node.parent?];
+    if caller.tier == node.tier || node.tier == Tier::Other {
+        return None;
+    }
+    let ms = |us: i64| us.max(0) as f64 / 1000.0;
+    let tail = caller
+        .end
+        .zip(node.end)
+        .map(|(caller, own)| ms(caller - own));
+    Some((ms(node.start - caller.start), tail))
+}
+
+fn note(samples: &mut Samples, measure: Measure, node: &Node<'_>, kind: &Kind, ms: f64) {
+    for kind in levels(kind) {
+        let key = Key {
+            measure,
+            service: node.span.service.clone(),
+            operation: node.span.operation.clone(),
+            kind,
+        };
+        samples.entry(key).or_default().push(ms);
+    }
+}
+
+fn summarise(samples: Samples) -> BTreeMap<Key, Summary> {
+    let summary = |(key, mut ms): (Key, Vec<f64>)| Some((key, Summary::of(&mut ms)?));
+    samples.into_iter().filter_map(summary).collect()
+}

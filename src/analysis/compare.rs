@@ -1,0 +1,163 @@
+//! How an execution differs from successful ones of its kind.
+//!
+//! Invariant: a difference names its numbers and the number of samples behind them; a cohort too thin
+//! to tell a difference from chance is called so.
+
+mod differences;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::baseline::Baselines;
+use super::case::ExecutionCase;
+use super::facts::Outcome;
+use super::report::{Cohort, Comparison};
+use super::tree::Tree;
+use super::view;
+use crate::model::Execution;
+
+/// Successful executions compared with; the most recent are taken.
+const COHORT: usize = 20;
+/// Fewer than this tell a difference from chance badly.
+const ENOUGH: usize = 5;
+/// Executions of the cohort that are listed.
+const LISTED: usize = 5;
+
+/// How near successful executions have to be to an execution to be compared with it.
+#[derive(Clone, Copy)]
+struct Nearness {
+    same_model: bool,
+    same_region: bool,
+    words: &'static str,
+}
+
+/// From the nearest to the widest.
+const STEPS: [Nearness; 4] = [
+    Nearness {
+        same_model: true,
+        same_region: true,
+        words: "same model and region",
+    },
+    Nearness {
+        same_model: true,
+        same_region: false,
+        words: "same model, any region",
+    },
+    Nearness {
+        same_model: false,
+        same_region: true,
+        words: "same region, any model",
+    },
+    Nearness {
+        same_model: false,
+        same_region: false,
+        words: "any model and region",
+    },
+];
+
+/// Answers how an execution differs from successful ones.
+///
+/// Needs cases of recent successful executions within `window` before `now`, with their spans: of the
+/// same model in every region to begin with, of other models where there are few.
+pub fn compare(
+    case: &ExecutionCase,
+    candidates: &[ExecutionCase],
+    baselines: &Baselines,
+    window: TimeDelta,
+    now: DateTime<Utc>,
+) -> Comparison {
+    let (cohort, step) = choose(case, candidates, baselines, now - window);
+    let tree = Tree::build(&case.spans, &baselines.skews);
+    let trees: Vec<Tree<'_>> = cohort
+        .iter()
+        .map(|case| Tree::build(&case.spans, &baselines.skews))
+        .collect();
+    let details = differences::find(case, &tree, &cohort, &trees);
+    let listed = cohort.iter().zip(&trees).take(LISTED);
+    Comparison {
+        failed_execution: view::execution(case, &tree),
+        similar_successful: listed
+            .map(|(case, tree)| view::execution(case, tree))
+            .collect(),
+        differences: details
+            .iter()
+            .map(|difference| difference.what.clone())
+            .collect(),
+        difference_details: details,
+        notes: notes(case, &cohort),
+        cohort: Cohort {
+            size: cohort.len(),
+            chosen_by: format!("{}, last {}", step.words, in_words(window)),
+            too_thin: cohort.len() < ENOUGH,
+        },
+    }
+}
+
+/// The most recent successes at the nearest step that has enough; else at the one that has most.
+fn choose<'a>(
+    case: &ExecutionCase,
+    candidates: &'a [ExecutionCase],
+    baselines: &Baselines,
+    since: DateTime<Utc>,
+) -> (Vec<&'a ExecutionCase>, Nearness) {
+    let when = |row: &Execution| row.completed_at.or(row.created_at).or(row.started_at);
+    let own = kind(&case.execution, baselines);
+    let mut recent: Vec<&ExecutionCase> = (candidates.iter())
+        .filter(|other| other.execution.id != case.execution.id)
+        .filter(|other| Outcome::of(&other.execution) == Outcome::Succeeded)
+        .filter(|other| when(&other.execution).is_some_and(|at| at >= since))
+        .collect();
+    recent.sort_by_key(|other| std::cmp::Reverse((when(&other.execution), other.execution.id)));
+    let at_step = |step: &Nearness| -> Vec<&'a ExecutionCase> {
+        let near = |other: &&&'a ExecutionCase| {
+            let kind = kind(&other.execution, baselines);
+            (!step.same_model || kind.0 == own.0) && (!step.same_region || kind.1 == own.1)
+        };
+        recent.iter().filter(near).take(COHORT).copied().collect()
+    };
+    let cohorts = STEPS.map(|step| (at_step(&step), step));
+    let enough = cohorts
+        .iter()
+        .position(|(cohort, _)| cohort.len() >= ENOUGH);
+    // The first of equals is the nearest.
+    let most = (0..STEPS.len()).rev().max_by_key(|&at| cohorts[at].0.len());
+    let at = enough.or(most).unwrap_or_default();
+    cohorts
+        .into_iter()
+        .nth(at)
+        .unwrap_or((Vec::new(), STEPS[0]))
+}
+
+fn kind(row: &Execution, baselines: &Baselines) -> super::shape::Kind {
+    baselines.kind(row.model_id.as_deref(), Some(&row.region))
+}
+
+fn notes(case: &ExecutionCase, cohort: &[&ExecutionCase]) -> Vec<String> {
+    let mut notes = Vec::new();
+    if cohort.is_empty() {
+        notes.push("no successful execution of this time is known to compare with".to_owned());
+    } else if cohort.len() < ENOUGH {
+        notes.push(format!(
+            "only {} successful executions to compare with: too thin to tell a difference from chance",
+            cohort.len()
+        ));
+    }
+    match Outcome::of(&case.execution) {
+        Outcome::Succeeded => notes.push("this execution did not fail".to_owned()),
+        Outcome::Running => notes.push("this execution is still running".to_owned()),
+        Outcome::Failed => {}
+    }
+    if case.spans.is_empty() {
+        notes.push("no span of this execution is known; only its row is compared".to_owned());
+    }
+    notes
+}
+
+fn in_words(window: TimeDelta) -> String {
+    match (window.num_days(), window.num_hours()) {
+        (1, _) => "day".to_owned(),
+        (days, _) if days > 1 => format!("{days} days"),
+        (_, 1) => "hour".to_owned(),
+        (_, hours) if hours > 1 => format!("{hours} hours"),
+        _ => format!("{} minutes", window.num_minutes()),
+    }
+}

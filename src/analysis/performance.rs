@@ -1,0 +1,245 @@
+//! How fast and how reliable executions are, per model and region, and whether that changed.
+//!
+//! Invariant: a change is called significant only when a test that fits small and skewed samples says
+//! so; otherwise it is called what chance does.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::facts::{Outcome, row_ms};
+use super::report::{Change, ModelRegion, Performance, PreviousWindow, Stats, TimeWindow};
+use super::stats::{quantile, same_distribution, same_rate};
+use super::words::{duration, rfc3339, rounded};
+use crate::model::{Execution, Regions, Span, SpanStatus};
+
+/// Below this probability a change is not taken for chance. Several are tested at once, so it is low.
+const SIGNIFICANT: f64 = 0.01;
+/// Fewest ended executions on either side for which a change of the success rate is worth a word.
+const LEAST: usize = 5;
+
+/// The rows of a window.
+#[derive(Debug, Clone)]
+pub struct Window {
+    /// Start, included.
+    pub from: DateTime<Utc>,
+    /// End, not included.
+    pub to: DateTime<Utc>,
+    /// Executions written in it, filtered as asked.
+    pub executions: Vec<Execution>,
+    /// Modal spans that began in it, for tokens per second; may be a sample, may be empty.
+    pub modal_spans: Vec<Span>,
+}
+
+/// Model and region.
+type Group = (Option<String>, String);
+
+/// Answers how executions of a window performed, and what changed since the window before.
+///
+/// Needs the executions of both windows and the Modal spans that began in them.
+pub fn analyse(current: &Window, previous: &Window, regions: &Regions) -> Performance {
+    let (now, before) = (Sample::of(current), Sample::of(previous));
+    let groups = |window: &Window| by_group(window, regions);
+    let (groups_now, mut groups_before) = (groups(current), groups(previous));
+    let mut by_model_region: Vec<ModelRegion> = groups_now
+        .into_iter()
+        .map(|(group, sample)| {
+            let before = groups_before.remove(&group);
+            ModelRegion {
+                changes: before.map_or_else(Vec::new, |before| changes(&before, &sample)),
+                stats: sample.stats(),
+                model_id: group.0,
+                region: group.1,
+            }
+        })
+        .collect();
+    by_model_region.sort_by_key(|group| std::cmp::Reverse(group.stats.total_executions));
+    let previous_window = (before.total > 0).then(|| PreviousWindow {
+        window: window(previous),
+        stats: before.stats(),
+        changes: changes(&before, &now),
+    });
+    let mut notes = Vec::new();
+    if now.total == 0 {
+        notes.push("no execution was written in this window".to_owned());
+    } else if now.token_ms == 0.0 {
+        notes.push("no Modal span of this window reports tokens".to_owned());
+    }
+    Performance {
+        stats: now.stats(),
+        window: window(current),
+        by_model_region,
+        previous_window,
+        notes,
+    }
+}
+
+fn window(window: &Window) -> TimeWindow {
+    TimeWindow {
+        from: rfc3339(window.from),
+        to: rfc3339(window.to),
+    }
+}
+
+/// What is counted and measured of some executions.
+#[derive(Debug, Default)]
+struct Sample {
+    total: usize,
+    successful: usize,
+    failed: usize,
+    /// Durations in ms of all that have both ends, sorted.
+    durations: Vec<f64>,
+    /// The same of those that succeeded.
+    good: Vec<f64>,
+    tokens: f64,
+    token_ms: f64,
+}
+
+impl Sample {
+    fn of(window: &Window) -> Self {
+        let mut sample = Self::default();
+        window.executions.iter().for_each(|row| sample.add(row));
+        window
+            .modal_spans
+            .iter()
+            .for_each(|span| sample.add_tokens(span));
+        sample.sort();
+        sample
+    }
+
+    fn add(&mut self, row: &Execution) {
+        let outcome = Outcome::of(row);
+        self.total += 1;
+        self.successful += usize::from(outcome == Outcome::Succeeded);
+        self.failed += usize::from(outcome == Outcome::Failed);
+        if let Some(ms) = row_ms(row) {
+            self.durations.push(ms);
+            if outcome == Outcome::Succeeded {
+                self.good.push(ms);
+            }
+        }
+    }
+
+    fn add_tokens(&mut self, span: &Span) {
+        let tokens = span
+            .metadata
+            .get("tokens")
+            .and_then(serde_json::Value::as_f64);
+        if let (Some(tokens), Some(ms), SpanStatus::Completed) =
+            (tokens, span.elapsed_ms(), span.status)
+        {
+            self.tokens += tokens;
+            self.token_ms += ms;
+        }
+    }
+
+    fn sort(&mut self) {
+        self.durations.sort_unstable_by(f64::total_cmp);
+        self.good.sort_unstable_by(f64::total_cmp);
+    }
+
+    const fn ended(&self) -> usize {
+        self.successful + self.failed
+    }
+
+    fn rate(&self) -> f64 {
+        self.successful as f64 / self.ended().max(1) as f64
+    }
+
+    fn stats(&self) -> Stats {
+        let seconds = |ms: f64| rounded(ms / 1000.0);
+        let at = |share| quantile(&self.durations, share).map(seconds);
+        let mean = self.durations.iter().sum::<f64>() / self.durations.len().max(1) as f64;
+        Stats {
+            total_executions: self.total,
+            successful: self.successful,
+            failed: self.failed,
+            running: self.total - self.ended(),
+            success_rate: (self.ended() > 0).then(|| rounded(self.rate())),
+            avg_duration_sec: (!self.durations.is_empty()).then(|| seconds(mean)),
+            p50_duration_sec: at(0.5),
+            p95_duration_sec: at(0.95),
+            p99_duration_sec: at(0.99),
+            p50_successful_sec: quantile(&self.good, 0.5).map(seconds),
+            tokens_per_second: (self.token_ms > 0.0)
+                .then(|| rounded(self.tokens * 1000.0 / self.token_ms)),
+        }
+    }
+}
+
+fn by_group(window: &Window, regions: &Regions) -> BTreeMap<Group, Sample> {
+    let mut groups: BTreeMap<Group, Sample> = BTreeMap::new();
+    for row in &window.executions {
+        let group = (row.model_id.clone(), row.region.clone());
+        groups.entry(group).or_default().add(row);
+    }
+    for span in &window.modal_spans {
+        let (Some(model), Some(region)) = (span.model(), span.region_name()) else {
+            continue;
+        };
+        let same = |(known, place): &&Group| {
+            known.as_deref() == Some(model) && regions.same(place, region)
+        };
+        if let Some(group) = groups.keys().find(same).cloned() {
+            groups.entry(group).or_default().add_tokens(span);
+        }
+    }
+    groups.values_mut().for_each(Sample::sort);
+    groups
+}
+
+/// What changed from one sample to the next, as far as there is enough to say.
+fn changes(before: &Sample, now: &Sample) -> Vec<Change> {
+    let mut changes = Vec::new();
+    if before.ended() >= LEAST && now.ended() >= LEAST {
+        let p = same_rate(
+            [before.successful, now.successful],
+            [before.ended(), now.ended()],
+        );
+        let percent = |share: f64| format!("{:.1} %", share * 100.0);
+        changes.push(change(
+            "success_rate",
+            before.rate(),
+            now.rate(),
+            p,
+            percent,
+        ));
+    }
+    let medians = quantile(&before.good, 0.5).zip(quantile(&now.good, 0.5));
+    if let (Some(p), Some((old, new))) = (same_distribution(&before.good, &now.good), medians) {
+        let seconds = |s: f64| duration(s * 1000.0);
+        changes.push(change("duration", old / 1000.0, new / 1000.0, p, seconds));
+    }
+    changes
+}
+
+fn change(measure: &str, before: f64, now: f64, p: f64, words: impl Fn(f64) -> String) -> Change {
+    let significant = p < SIGNIFICANT;
+    let verb = match now.total_cmp(&before) {
+        std::cmp::Ordering::Less => "fell",
+        std::cmp::Ordering::Equal => "stayed",
+        std::cmp::Ordering::Greater => "rose",
+    };
+    let name = if measure == "duration" {
+        "median duration of successful executions"
+    } else {
+        "success rate"
+    };
+    let judgement = if significant {
+        "unlikely to be chance"
+    } else {
+        "no more than chance does"
+    };
+    Change {
+        measure: measure.to_owned(),
+        before: rounded(before),
+        now: rounded(now),
+        p_value: (p * 1e6).round() / 1e6,
+        significant,
+        what: format!(
+            "{name} {verb} from {} to {}: {judgement} (p = {p:.2})",
+            words(before),
+            words(now)
+        ),
+    }
+}

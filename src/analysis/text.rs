@@ -1,0 +1,203 @@
+//! What an error text is about, as far as words tell.
+//!
+//! Texts come from many libraries and runtimes, so a rule names concepts (something to allocate, a
+//! refusal) rather than whole messages; see [`rules`]. Invariant: a class is a hint with a weight and
+//! never decides alone; what a text is about counts only beside structure and timing.
+
+mod rules;
+
+use rules::RULES;
+
+/// What a text can be about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Class {
+    /// Memory ran out.
+    OutOfMemory,
+    /// The model's files could not be had or read.
+    ModelLoad,
+    /// The name of the model means nothing.
+    UnknownModel,
+    /// The computation itself went wrong.
+    Compute,
+    /// A host could not be reached.
+    Connection,
+    /// What was called is not there or not in service.
+    Endpoint,
+    /// Nobody is there to serve the request.
+    NoProvider,
+    /// Something took too long.
+    Timeout,
+    /// Somebody called it off.
+    Cancelled,
+    /// An answer came and was not acceptable.
+    BadAnswer,
+    /// The caller itself is set up wrongly.
+    BadSetup,
+}
+
+/// How strongly a text speaks for each class.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Hints {
+    weights: Vec<(Class, f64)>,
+    /// Whether the text says more than that there was an error.
+    pub(crate) informative: bool,
+}
+
+impl Hints {
+    /// Reads a text.
+    pub(crate) fn read(text: &str) -> Self {
+        let words = normalised(text);
+        let mut hints = Self {
+            weights: Vec::new(),
+            informative: is_informative(&words),
+        };
+        for rule in RULES {
+            let holds = |group: &&[&str]| group.iter().any(|term| has_term(&words, term));
+            if rule.all.iter().all(holds) {
+                hints.add(rule.class, rule.weight);
+            }
+        }
+        hints
+    }
+
+    /// How strongly the text speaks for a class, 0 to 1.
+    pub(crate) fn weight(&self, class: Class) -> f64 {
+        let found = self.weights.iter().find(|(known, _)| *known == class);
+        found.map_or(0.0, |(_, weight)| *weight)
+    }
+
+    /// Independent hints add up without ever reaching certainty.
+    fn add(&mut self, class: Class, weight: f64) {
+        match self.weights.iter_mut().find(|(known, _)| *known == class) {
+            Some((_, known)) => *known = 1.0 - (1.0 - *known) * (1.0 - weight),
+            None => self.weights.push((class, weight)),
+        }
+    }
+}
+
+/// Lower-case words between single spaces, one before and one after: `CUDA_OutOfMemoryError` and
+/// `cuda: out-of-memory error` come out alike.
+fn normalised(text: &str) -> String {
+    let mut words = String::with_capacity(text.len() + 8);
+    words.push(' ');
+    let letters: Vec<char> = text.chars().collect();
+    for (at, &letter) in letters.iter().enumerate() {
+        let before = at.checked_sub(1).map(|at| letters[at]);
+        let after = letters.get(at + 1);
+        if !letter.is_alphanumeric() {
+            push_space(&mut words);
+            continue;
+        }
+        // `outOf` and the `E` of `OSError` begin words; the `S` doesn't.
+        let hump = letter.is_uppercase()
+            && before.is_some_and(|b| {
+                b.is_lowercase() || (b.is_uppercase() && after.is_some_and(|a| a.is_lowercase()))
+            });
+        if hump {
+            push_space(&mut words);
+        }
+        words.extend(letter.to_lowercase());
+    }
+    push_space(&mut words);
+    words
+}
+
+fn push_space(words: &mut String) {
+    if !words.ends_with(' ') {
+        words.push(' ');
+    }
+}
+
+/// Whether a word of the text begins with the term. A term that ends in a space ends a word, too.
+fn has_term(words: &str, term: &str) -> bool {
+    words
+        .match_indices(term)
+        .any(|(at, _)| words.as_bytes().get(at.wrapping_sub(1)) == Some(&b' '))
+}
+
+/// Words that only say that something went wrong.
+const EMPTY_WORDS: [&str; 14] = [
+    "error",
+    "errors",
+    "failed",
+    "failure",
+    "exception",
+    "execution",
+    "internal",
+    "server",
+    "router",
+    "returned",
+    "an",
+    "unknown",
+    "status",
+    "inference",
+];
+
+fn is_informative(words: &str) -> bool {
+    words
+        .split_whitespace()
+        .any(|word| !EMPTY_WORDS.contains(&word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn strongest(text: &str) -> Class {
+        let hints = Hints::read(text);
+        let most = hints.weights.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+        most.unwrap_or_else(|| panic!("no hint in {text:?}")).0
+    }
+
+    #[test]
+    fn one_class_is_recognised_in_the_words_of_different_runtimes() {
+        for text in [
+            "CUDA out of memory. Tried to allocate 1.16 GiB",
+            "MemoryError: cannot allocate 16384 MB",
+            "fatal error: runtime: out of memory",
+            "OOMKilled",
+            "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
+        ] {
+            assert_eq!(strongest(text), Class::OutOfMemory, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_belongs_to_two_classes_is_decided_by_its_neighbours() {
+        assert_eq!(
+            strongest("CUDA error: an illegal memory access was encountered"),
+            Class::Compute
+        );
+        assert_eq!(
+            strongest("invalid memory address or nil pointer dereference"),
+            Class::BadSetup
+        );
+        assert_eq!(
+            strongest(
+                "OSError: Error no file named model.safetensors found in directory /models/x"
+            ),
+            Class::ModelLoad
+        );
+    }
+
+    #[test]
+    fn a_text_that_says_nothing_gives_no_hint() {
+        for text in ["", "error", "Error: error", "InternalServerError"] {
+            let hints = Hints::read(text);
+            assert!(!hints.informative && hints.weights.is_empty(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn words_are_found_in_any_spelling() {
+        assert_eq!(normalised("HTTPStatusError"), " http status error ");
+        assert_eq!(normalised("CUBLAS_STATUS"), " cublas status ");
+        assert_eq!(
+            normalised("out-of-memory: 天安门"),
+            " out of memory 天安门 "
+        );
+        assert!(has_term(" ramp ram ", "ram "));
+        assert!(!has_term(" tramp ", "ram"));
+    }
+}

@@ -1,0 +1,129 @@
+//! From scores to an answer: which hypothesis wins, how sure that is, and why the others lost.
+//!
+//! Invariant: probabilities of all hypotheses, "something nobody thought of" included, add up to one;
+//! the winner's is the confidence, and a small lead means that nothing is determined.
+
+use super::report::{Evidence, RootCause, RuledOut};
+use super::score::Score;
+use super::words::rounded;
+
+/// Log-likelihood of a cause that no hypothesis describes.
+const UNTHOUGHT: f64 = -3.2;
+/// Below this probability nothing is determined.
+const LEAST: f64 = 0.42;
+/// With a smaller lead over the second, nothing is determined.
+const LEAD: f64 = 0.08;
+/// Nothing that was inferred is certain.
+const MOST: f64 = 0.99;
+/// Hypotheses listed as ruled out, and pieces of evidence listed.
+const LISTED: usize = 8;
+/// Words for a hypothesis that nothing contradicts.
+const NO_OBJECTION: &str = "nothing contradicts it, but less speaks for it";
+
+/// The outcome of weighing hypotheses.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    /// The cause.
+    pub(crate) cause: RootCause,
+    /// Its probability.
+    pub(crate) confidence: f64,
+    /// What speaks for it, strongest first.
+    pub(crate) evidence: Vec<Evidence>,
+    /// The others, likeliest first.
+    pub(crate) ruled_out: Vec<RuledOut>,
+}
+
+/// Weighs scores against each other.
+pub(crate) fn decide(mut scores: Vec<Score>) -> Verdict {
+    scores.sort_by(|a, b| b.value.total_cmp(&a.value));
+    let most = scores
+        .first()
+        .map_or(UNTHOUGHT, |best| best.value.max(UNTHOUGHT));
+    let odds = |value: f64| (value - most).exp();
+    let sum: f64 = scores.iter().map(|s| odds(s.value)).sum::<f64>() + odds(UNTHOUGHT);
+    let chance = |score: &Score| odds(score.value) / sum;
+    let first = scores.first().map_or(0.0, chance);
+    let second = scores.get(1).map_or(0.0, chance);
+    let clear = first >= LEAST && first - second >= LEAD;
+    let winner = if clear { Some(scores.remove(0)) } else { None };
+    let ruled_out = scores.iter().map(|score| RuledOut {
+        root_cause_code: score.cause,
+        because: score.objection().unwrap_or(NO_OBJECTION).to_owned(),
+        probability: rounded(chance(score)),
+    });
+    let ruled_out = ruled_out.take(LISTED).collect();
+    match winner {
+        Some(mut winner) => {
+            winner.evidence.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let evidence = winner.evidence.into_iter().map(|(_, evidence)| evidence);
+            Verdict {
+                cause: winner.cause,
+                confidence: rounded(first.min(MOST)),
+                evidence: merged(evidence),
+                ruled_out,
+            }
+        }
+        None => Verdict {
+            cause: RootCause::Undetermined,
+            confidence: rounded(first.min(MOST)),
+            evidence: merged(
+                scores
+                    .into_iter()
+                    .take(2)
+                    .flat_map(|score| score.evidence.into_iter().map(|(_, evidence)| evidence)),
+            ),
+            ruled_out,
+        },
+    }
+}
+
+/// Each observation once.
+fn merged(evidence: impl Iterator<Item = Evidence>) -> Vec<Evidence> {
+    let mut kept: Vec<Evidence> = Vec::new();
+    for one in evidence {
+        if kept.len() < LISTED && !kept.contains(&one) {
+            kept.push(one);
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn score(cause: RootCause, cost: f64) -> Score {
+        let mut score = Score::of(cause);
+        score.expect(cost == 0.0, cost, "it was not so");
+        score
+    }
+
+    #[test]
+    fn the_hypothesis_that_nothing_contradicts_wins() {
+        let verdict = decide(vec![
+            score(RootCause::RouterUnreachable, 5.0),
+            score(RootCause::ExecutorMissing, 0.0),
+            score(RootCause::Cancelled, 4.0),
+        ]);
+        assert_eq!(verdict.cause, RootCause::ExecutorMissing);
+        assert!(verdict.confidence > 0.9, "{verdict:?}");
+        assert_eq!(verdict.ruled_out[0].root_cause_code, RootCause::Cancelled);
+        assert_eq!(verdict.ruled_out[0].because, "it was not so");
+    }
+
+    #[test]
+    fn two_equal_hypotheses_determine_nothing() {
+        let verdict = decide(vec![
+            score(RootCause::ModalTimeout, 0.0),
+            score(RootCause::RouterTimeout, 0.0),
+        ]);
+        assert_eq!(verdict.cause, RootCause::Undetermined);
+        assert_eq!(verdict.ruled_out.len(), 2);
+    }
+
+    #[test]
+    fn a_trace_that_contradicts_every_hypothesis_determines_nothing() {
+        let verdict = decide(vec![score(RootCause::Cancelled, 5.0)]);
+        assert_eq!(verdict.cause, RootCause::Undetermined);
+    }
+}
