@@ -13,17 +13,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, SourceSpec};
-use crate::model::Observation;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Stats, expire};
 use crate::source::{SourceError, StdinSource};
-use crate::store::{Batch, SpanQuestion, Store, StoreError};
+use crate::store::Store;
 
 /// How long a drain may take before what is left is given up, well under systemd's 90 s.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 /// How often open spans are checked against their deadline.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
-/// Open spans looked at in one go.
-const EXPIRY_BATCH: u32 = 1_000;
 
 /// Collects until the sources end or a signal comes.
 pub async fn run(store: Arc<dyn Store>, config: &Config, keep_serving: bool) -> anyhow::Result<()> {
@@ -49,13 +46,13 @@ pub async fn run(store: Arc<dyn Store>, config: &Config, keep_serving: bool) -> 
         }
     }
     let stays = keep_serving || sources.is_empty();
-    let ended = supervise(&mut sources, &store, config.deadline, stays).await;
+    let ended = supervise(&mut sources, &store, &stats, config.deadline, stays).await;
     stop.cancel();
     while sources.join_next().await.is_some() {}
     let drained = tokio::time::timeout(DRAIN_DEADLINE, pipeline.drain()).await;
     let spans_left = matches!(drained, Err(_) | Ok(Err(_)));
     if !spans_left {
-        expire(store.as_ref(), config.deadline).await?;
+        expire(store.as_ref(), &stats, Utc::now(), config.deadline).await?;
     }
     eprint!("{}", stats.snapshot().summary(began.elapsed()));
     drained.with_context(|| {
@@ -82,6 +79,7 @@ fn chosen_sources(config: &Config) -> Vec<SourceSpec> {
 async fn supervise(
     sources: &mut JoinSet<Result<(), SourceError>>,
     store: &Arc<dyn Store>,
+    stats: &Stats,
     deadline: Duration,
     stays: bool,
 ) -> anyhow::Result<()> {
@@ -95,7 +93,7 @@ async fn supervise(
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = expiry.tick() => {
-                if let Err(error) = expire(store.as_ref(), deadline).await {
+                if let Err(error) = expire(store.as_ref(), stats, Utc::now(), deadline).await {
                     tracing::warn!(%error, "cannot look for spans past their deadline; trying again later");
                 }
             }
@@ -109,34 +107,6 @@ async fn supervise(
     }
     tracing::info!("told to stop; storing what was read");
     Ok(())
-}
-
-/// Marks open spans of ours whose deadline has passed.
-async fn expire(store: &dyn Store, deadline: Duration) -> Result<(), StoreError> {
-    let before = Utc::now() - deadline;
-    loop {
-        let open = store
-            .spans(&SpanQuestion::OpenBefore(before), EXPIRY_BATCH)
-            .await?;
-        let count = open.len();
-        let observations = open
-            .iter()
-            .filter_map(Observation::from_span)
-            .map(|mut seen| {
-                seen.deadline_passed = true;
-                seen
-            });
-        let batch = Batch {
-            observations: observations.collect(),
-            ..Batch::default()
-        };
-        if !batch.is_empty() {
-            store.write(&batch).await?;
-        }
-        if count < EXPIRY_BATCH as usize {
-            return Ok(());
-        }
-    }
 }
 
 /// A bar on stderr while a file is read through standard input; hidden elsewhere.

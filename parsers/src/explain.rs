@@ -26,7 +26,7 @@ pub struct Explanation {
     pub cleaned: bool,
     /// The form of the envelope.
     pub form: Form,
-    /// The lines in it: more than one when it is glued together.
+    /// The lines in it: more than one when it is glued together, or a JSON message of several.
     pub pieces: Vec<PieceExplanation>,
 }
 
@@ -111,13 +111,16 @@ pub fn explain(line: &[u8]) -> Explanation {
         message,
         form,
     } = envelope::open(&cleaned);
-    let pieces = match glue::split(&envelope, &message) {
-        None => vec![piece(&envelope, &message)],
-        Some(pieces) => pieces
-            .iter()
-            .map(|p| piece(&p.envelope, &p.message))
-            .collect(),
-    };
+    let pieces = message
+        .split('\n')
+        .flat_map(|message| match glue::split(&envelope, message) {
+            None => vec![piece(&envelope, message)],
+            Some(pieces) => pieces
+                .iter()
+                .map(|p| piece(&p.envelope, &p.message))
+                .collect(),
+        });
+    let pieces = pieces.collect();
     Explanation {
         valid_utf8: matches!(line, std::borrow::Cow::Borrowed(_)),
         cleaned: matches!(cleaned, std::borrow::Cow::Owned(_)),
@@ -219,7 +222,7 @@ impl fmt::Display for Explanation {
             writeln!(f, "           control characters were removed")?;
         }
         if self.pieces.len() > 1 {
-            writeln!(f, "glued      {} lines in one", self.pieces.len())?;
+            writeln!(f, "lines      {} in one", self.pieces.len())?;
         }
         self.pieces.iter().try_for_each(|piece| piece.fmt(f))
     }

@@ -159,7 +159,10 @@ impl Framer {
 
     /// Keeps one byte more than the limit, which is how a line that is too long is known.
     fn keep(&mut self, part: &[u8]) {
-        let room = (self.max_line + 1).saturating_sub(self.carry.len());
+        let room = self
+            .max_line
+            .saturating_add(1)
+            .saturating_sub(self.carry.len());
         self.carry
             .extend_from_slice(part.get(..room).unwrap_or(part));
     }

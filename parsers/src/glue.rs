@@ -15,6 +15,11 @@ use crate::record::{Envelope, Phase};
 use crate::rejoin;
 use crate::trace_line::{self, MARKER};
 
+/// Headers in a line that are considered, and bytes before a time without ids that are read again:
+/// real lines have a handful and some hundred, and both bounds keep hostile ones linear.
+const HEADERS_MAX: usize = 64;
+const BEFORE_MAX: usize = 4096;
+
 /// A part of a line that is a line of its own.
 #[derive(Debug)]
 pub(crate) struct Piece<'a> {
@@ -107,7 +112,10 @@ fn is_glue(envelope: &Envelope<'_>, next: &Envelope<'_>, before: &str, text: &st
     let adjoins = before.ends_with(|c: char| c.is_alphanumeric() || c == '|');
     header_begins(text)
         || text.trim().is_empty()
-        || (!has_ids && (adjoins || before.is_empty() || rejoin::is_cut(before)))
+        || (!has_ids
+            && (adjoins
+                || before.is_empty()
+                || (before.len() < BEFORE_MAX && rejoin::is_cut(before))))
 }
 
 fn header_begins(text: &str) -> bool {
@@ -152,7 +160,7 @@ fn header_cuts(message: &str) -> Vec<usize> {
         return cuts;
     };
     let mut quotes = Quotes::new(message);
-    for at in memmem::find_iter(message.as_bytes(), MARKER) {
+    for at in memmem::find_iter(message.as_bytes(), MARKER).take(HEADERS_MAX) {
         if at <= start || quotes.cover(at) {
             continue;
         }

@@ -19,6 +19,7 @@ mod payload;
 mod quotes;
 mod record;
 mod rejoin;
+mod stages;
 mod text;
 mod timestamp;
 mod trace_line;

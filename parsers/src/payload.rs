@@ -34,8 +34,9 @@ const TAIL_KEYS: [&str; 18] = [
     "container",
 ];
 
-/// Unclosed openers that are tried as ordinary text before quotes and brackets are ignored.
-const RETRIES: usize = 8;
+/// Unclosed openers that are tried as ordinary text before the rest of a payload is read without
+/// regard to quotes and brackets. Each costs a look at the whole rest.
+const UNCLOSED_MAX: usize = 8;
 
 /// Where a value ends and where the next key begins (the payload's end when there is none).
 struct Boundary {
@@ -53,8 +54,9 @@ pub(crate) fn read<'a>(payload: &'a str, free_key: &'static str) -> Fields<'a> {
         fields.push(Cow::Borrowed(free_key), Value::Text(Cow::Borrowed(text)));
         rest = rest.get(boundary.next..).unwrap_or("");
     }
+    let mut unclosed = 0;
     while let Some((name, value)) = key(rest) {
-        let (value, next) = field_value(name, value);
+        let (value, next) = field_value(name, value, &mut unclosed);
         fields.push(Cow::Borrowed(name), value);
         rest = next;
     }
@@ -78,6 +80,15 @@ pub(crate) fn key(text: &str) -> Option<(&str, &str)> {
     Some((text.get(..end)?, text.get(end + 1..)?))
 }
 
+/// Whether a word is the beginning, or the whole, of a key that lines usually carry.
+pub(crate) fn begins_common_key(word: &str) -> bool {
+    !word.is_empty()
+        && PROSE_KEYS
+            .iter()
+            .chain(&TAIL_KEYS)
+            .any(|key| key.starts_with(word))
+}
+
 pub(crate) const fn is_key_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
 }
@@ -89,7 +100,7 @@ fn is_simple(value: &str) -> bool {
     })
 }
 
-fn field_value<'a>(name: &str, text: &'a str) -> (Value<'a>, &'a str) {
+fn field_value<'a>(name: &str, text: &'a str, unclosed: &mut usize) -> (Value<'a>, &'a str) {
     if text.starts_with(['"', '\''])
         && let Ok((rest, value)) = quoted(text)
         && let Some(next) = behind_quoted(rest)
@@ -102,7 +113,7 @@ fn field_value<'a>(name: &str, text: &'a str) -> (Value<'a>, &'a str) {
         boundary = if PROSE_KEYS.contains(&name) {
             prose_end(text)
         } else {
-            value_end(text)
+            value_end(text, unclosed)
         };
     }
     let raw = text.get(..boundary.end).unwrap_or(text).trim_ascii_end();
@@ -152,13 +163,14 @@ fn boundary_at(text: &str, comma: usize) -> Option<Boundary> {
 
 /// The end of a text value: the next `, key=` outside quotes and brackets. An opener that is never
 /// closed is ordinary text.
-fn value_end(text: &str) -> Boundary {
+fn value_end(text: &str, unclosed: &mut usize) -> Boundary {
     let mut literal_before = 0;
-    for _ in 0..RETRIES {
+    while *unclosed < UNCLOSED_MAX {
         match balanced_end(text, literal_before) {
             Ok(boundary) => return boundary,
             Err(opener) => literal_before = opener + 1,
         }
+        *unclosed += 1;
     }
     next_key(text, 0).unwrap_or(whole(text))
 }

@@ -16,6 +16,8 @@ use crate::trace_line::{self, KEYWORDS, MARKER};
 const WAITING_MAX: usize = 32;
 /// Lines of the same source that may come between the halves (the other output's, mostly).
 const MISFITS_MAX: u8 = 3;
+/// Pieces that one line may come in.
+const PIECES_MAX: u8 = 8;
 /// Names that a payload can be cut in; longer words are prose.
 const KEY_MAX: usize = 24;
 
@@ -41,6 +43,7 @@ pub(crate) struct Half {
     cut: Cut,
     line: u64,
     misfits: u8,
+    pieces: u8,
 }
 
 /// The half lines that wait, the oldest first.
@@ -112,12 +115,13 @@ impl Waiting {
             return Fit::Unrelated;
         };
         let adjoins = has_source(envelope) || half.line + 1 >= line;
-        if is_header || !adjoins {
+        if is_header || !adjoins || half.pieces >= PIECES_MAX {
             return Fit::Never(half);
         }
         let joined = [half.message.as_str(), message].concat();
         if reads_better(&half.message, half.cut, message, &joined) {
             half.message = joined;
+            half.pieces += 1;
             (half.end, half.line) = (end, line);
             return Fit::Rest(half);
         }
@@ -147,6 +151,7 @@ impl Half {
             cut,
             line,
             misfits: 0,
+            pieces: 1,
         }
     }
 
@@ -241,19 +246,21 @@ fn cut_step(text: &str) -> Option<Cut> {
         return Some(Cut::Keyword);
     }
     let (before, last) = text.rsplit_once(' ').unwrap_or(("", text));
-    if before.ends_with(" -") && is_key(last) {
+    if before.ends_with(" -") && payload::begins_common_key(last) {
         return Some(Cut::Key);
     }
     (last.len() >= 2 && last.len() < 7 && "started".starts_with(last)).then_some(Cut::Started)
 }
 
-/// The last segment of the text is the beginning of a key: a word behind ` - ` or a comma.
+/// The last segment of the text is the beginning of a key: a word behind a comma, or the only word
+/// behind ` - ` when it begins a key that lines usually carry (`FAILED - timeout` is complete).
 fn cut_key(text: &str, value: &str) -> bool {
-    let whole = || {
+    let only = || {
         text.strip_suffix(value)
             .is_some_and(|head| head.ends_with(" - "))
+            && payload::begins_common_key(value)
     };
-    (memchr(b',', value.as_bytes()).is_some() || whole()) && is_key(last_segment(text))
+    (memchr(b',', value.as_bytes()).is_some() || only()) && is_key(last_segment(text))
 }
 
 fn last_segment(text: &str) -> &str {

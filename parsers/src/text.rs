@@ -17,9 +17,10 @@ pub(crate) fn clean(line: &str) -> Cow<'_, str> {
     }
     let mut out = String::with_capacity(line.len());
     let mut chars = line.chars();
+    let mut strings_end = true;
     while let Some(c) = chars.next() {
         match c {
-            ESC => skip_escape(&mut chars),
+            ESC => skip_escape(&mut chars, &mut strings_end),
             '\u{9b}' => skip_csi(&mut chars),
             '\t' => out.push(c),
             c if c.is_control() => {}
@@ -35,7 +36,8 @@ const fn needs_care(byte: u8) -> bool {
     (byte < 0x20 && byte != b'\t') || byte == 0x7f || byte == 0xc2
 }
 
-fn skip_escape(chars: &mut Chars<'_>) {
+/// `strings_end` remembers that a control string had no end in this line: then no later one has.
+fn skip_escape(chars: &mut Chars<'_>, strings_end: &mut bool) {
     let mut ahead = chars.clone();
     match ahead.next() {
         Some('[') => {
@@ -43,11 +45,11 @@ fn skip_escape(chars: &mut Chars<'_>) {
             skip_csi(chars);
         }
         // OSC, DCS, SOS, PM and APC run to a string terminator or a bell.
-        Some(']' | 'P' | 'X' | '^' | '_') => {
-            if let Some(behind) = behind_string(ahead) {
-                *chars = behind;
-            }
-        }
+        Some(']' | 'P' | 'X' | '^' | '_') if *strings_end => match behind_string(ahead) {
+            Some(behind) => *chars = behind,
+            None => *strings_end = false,
+        },
+        Some(']' | 'P' | 'X' | '^' | '_') => {}
         Some('(' | ')' | '*' | '+' | '#' | '%') => {
             ahead.next();
             *chars = ahead;
@@ -74,10 +76,9 @@ fn skip_csi(chars: &mut Chars<'_>) {
 }
 
 /// Where the text goes on behind a control string; `None` when the string never ends, because then
-/// only its opening goes and the rest of the line stays readable. Real ones are short (titles,
-/// links), and the bound keeps a line full of openings linear.
+/// only its opening goes and the rest of the line stays readable.
 fn behind_string(mut ahead: Chars<'_>) -> Option<Chars<'_>> {
-    for _ in 0..4096 {
+    loop {
         match ahead.next()? {
             '\u{7}' | '\u{9c}' => return Some(ahead),
             ESC => {
@@ -89,7 +90,6 @@ fn behind_string(mut ahead: Chars<'_>) -> Option<Chars<'_>> {
             _ => {}
         }
     }
-    None
 }
 
 #[cfg(test)]

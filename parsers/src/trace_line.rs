@@ -28,12 +28,13 @@ pub(crate) const KEYWORDS: [(&str, Phase<'static>); 5] = [
     ("TIMEOUT", Phase::TimedOut),
 ];
 
-/// Reads one message that came without an envelope of its own.
+/// Reads one message that came without an envelope of its own; of several lines, the first.
 ///
 /// # Errors
 /// Says why the message is no trace line, and at which byte.
 pub fn parse_message(message: &str) -> Result<TraceLine<'_>, LineError> {
-    match text::clean(message) {
+    let line = message.split(['\n', '\r']).next().unwrap_or(message);
+    match text::clean(line) {
         Cow::Borrowed(message) => find_and_parse(message),
         Cow::Owned(message) => find_and_parse(&message).map(TraceLine::into_owned),
     }

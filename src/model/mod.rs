@@ -11,7 +11,7 @@ mod span;
 
 pub use execution::{Execution, ExecutionLink, Job, LossEntry};
 pub use identity::{SpanKey, log_id_range, span_id_of_otlp};
-pub use link::SpanLink;
+pub use link::{SpanLink, is_filled};
 pub use observation::{Context, End, Moment, Observation, Outcome, Precision, Step};
 pub(crate) use reconcile::find_slot;
 pub use reconcile::{Change, RowKey, reconcile};

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::SpanKey;
 use super::identity::Anchor;
+use super::link::is_filled;
 use super::span::{COLLECTOR, Span, SpanStatus, meta};
 
 /// Steps kept for one span; more are counted only, so that one chatty span stays one row.
@@ -313,16 +314,14 @@ impl Observation {
                 let (fine_start, fine_end) =
                     (start.precision.is_fine(), end.moment.precision.is_fine());
                 match reported {
-                    Some(took)
-                        if !fine_start && fine_end && start.precision == Precision::Second =>
-                    {
-                        let second = start
-                            .at
-                            .duration_trunc(TimeDelta::seconds(1))
-                            .unwrap_or(start.at);
-                        let last = second + TimeDelta::microseconds(999_999);
-                        let begin = (end.moment.at - took).clamp(second, last);
-                        (begin, Some(end.moment.at.max(begin)))
+                    Some(took) if start.precision == Precision::Second => {
+                        let begin = within_second(start.at, end.moment, took);
+                        let printed = if fine_end {
+                            end.moment.at
+                        } else {
+                            begin + took
+                        };
+                        (begin, Some(printed.max(begin)))
                     }
                     Some(took) if !(fine_start && fine_end) => (start.at, Some(start.at + took)),
                     _ => (start.at, Some(end.moment.at.max(start.at))),
@@ -370,7 +369,7 @@ impl Observation {
             put(meta::START_INFERRED, true.into());
         }
         if let Some(end) = &self.end {
-            put(END_PRECISION, end.moment.precision.as_str().into());
+            put(meta::END_PRECISION, end.moment.precision.as_str().into());
             if let Some(us) = end.reported_us {
                 put(meta::REPORTED_DURATION_MS, json!(us as f64 / 1000.0));
             }
@@ -410,8 +409,13 @@ impl Observation {
         seen.function_call_id = function_call_id;
         seen.function_id = own(meta::FUNCTION_ID);
         seen.traceback = own(meta::TRACEBACK);
-        seen.model_id.clone_from(&span.model_id);
-        seen.region.clone_from(&span.region);
+        // What a link filled in was not printed.
+        if !is_filled(span, "model_id") {
+            seen.model_id.clone_from(&span.model_id);
+        }
+        if !is_filled(span, "region") {
+            seen.region.clone_from(&span.region);
+        }
         seen.deadline_passed = span.metadata.contains_key(meta::DEADLINE_PASSED);
         seen.steps_dropped = span
             .metadata
@@ -430,7 +434,7 @@ impl Observation {
                 precision,
             });
         }
-        if let (Some(at), Some(precision)) = (span.completed_at, span.text(END_PRECISION)) {
+        if let (Some(at), Some(precision)) = (span.completed_at, span.text(meta::END_PRECISION)) {
             let moment = Moment {
                 at,
                 precision: Precision::parse(precision),
@@ -459,13 +463,35 @@ impl Observation {
     }
 }
 
-/// Precision of the closing line, which may have come over another transport than the start.
-const END_PRECISION: &str = "end_precision";
+/// The earliest start within its printed second that the closing line and the reported duration
+/// allow: a span that took 1.90 s and ended in second 3 can't have begun before 1.10 s.
+fn within_second(start: DateTime<Utc>, end: Moment, took: TimeDelta) -> DateTime<Utc> {
+    let whole = |at: DateTime<Utc>| at.duration_trunc(TimeDelta::seconds(1)).unwrap_or(at);
+    let (first, last) = (
+        whole(start),
+        whole(start) + TimeDelta::microseconds(999_999),
+    );
+    match end.precision {
+        Precision::Arrival => first,
+        Precision::Second => {
+            let earliest = whole(end.at) - took;
+            let latest = earliest + TimeDelta::microseconds(999_999);
+            // A duration that was measured over less than the span says nothing about its start.
+            if latest < first || earliest > last {
+                first
+            } else {
+                earliest.max(first)
+            }
+        }
+        Precision::Milli | Precision::Micro => (end.at - took).clamp(first, last),
+    }
+}
+
 /// Stands before a payload key that has the name of one of our own keys.
 const PAYLOAD_PREFIX: &str = "payload_";
 
 fn is_own_key(key: &str) -> bool {
-    const OWN: [&str; 14] = [
+    const OWN: [&str; 15] = [
         meta::COLLECTOR,
         meta::LOG_ID,
         meta::CONTAINER_ID,
@@ -480,8 +506,9 @@ fn is_own_key(key: &str) -> bool {
         meta::TRACEBACK,
         meta::DEADLINE_PASSED,
         meta::LINK,
+        meta::END_PRECISION,
     ];
-    OWN.contains(&key) || key == END_PRECISION || key.starts_with(PAYLOAD_PREFIX)
+    OWN.contains(&key) || key.starts_with(PAYLOAD_PREFIX)
 }
 
 fn event(step: &Step) -> Value {
@@ -577,5 +604,64 @@ fn fuller_value(a: Value, b: Value) -> Value {
         a
     } else {
         b
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_760_000_000;
+
+    fn printed(ends_in: i64, took_ms: i64) -> Observation {
+        let key = SpanKey {
+            log_id: "abc123de".into(),
+            scope: "ta-1".into(),
+        };
+        let moment = |second: i64| Moment {
+            at: DateTime::from_timestamp(SECOND + second, 0).unwrap(),
+            precision: Precision::Second,
+        };
+        let mut seen = Observation::new(key, "test");
+        seen.container_id = Some("ta-1".into());
+        seen.start = Some(moment(0));
+        seen.end = Some(End {
+            moment: moment(ends_in),
+            outcome: Outcome::Completed,
+            reported_us: Some(took_ms * 1000),
+            error_type: None,
+            error_message: None,
+        });
+        seen
+    }
+
+    fn started_ms(seen: &Observation) -> i64 {
+        seen.to_span().started_at.timestamp_millis() - SECOND * 1000
+    }
+
+    #[test]
+    fn whole_seconds_of_both_lines_narrow_the_start() {
+        // It can't have begun before 0.10 to have ended in second 2 after 1.90 s.
+        assert_eq!(started_ms(&printed(2, 1_900)), 100);
+        // Ended in second 1: it began by 0.09.
+        assert_eq!(started_ms(&printed(1, 1_900)), 0);
+    }
+
+    #[test]
+    fn a_duration_that_does_not_cover_the_span_leaves_the_start_alone() {
+        assert_eq!(started_ms(&printed(30, 1_900)), 0);
+        assert_eq!(started_ms(&printed(0, 1_900)), 0);
+    }
+
+    #[test]
+    fn a_narrowed_row_reads_back_to_itself() {
+        for (ends_in, took_ms) in [(2, 1_900), (1, 1_900), (30, 1_900), (0, 1_900), (1, 10)] {
+            let fresh = printed(ends_in, took_ms);
+            let row = fresh.to_span();
+            let mut again = Observation::from_span(&row).unwrap();
+            assert_eq!(again.to_span(), row);
+            again.merge(fresh);
+            assert_eq!(again.to_span(), row);
+        }
     }
 }

@@ -11,8 +11,9 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::identity::Anchor;
+use super::link::{is_overruled, undo};
 use super::span::meta;
-use super::{Observation, Span, SpanKey};
+use super::{Context, Observation, Span, SpanKey};
 
 /// How far printed times of one container may run backwards.
 const REORDER: TimeDelta = TimeDelta::seconds(60);
@@ -163,7 +164,7 @@ impl Slot<'_> {
         let Some(stored) = self.stored else {
             return Some(Change::Insert(span));
         };
-        keep_link(&mut span, stored, self.seen.context.trace_id.is_some());
+        keep_link(&mut span, stored, &self.seen.context);
         if &span == stored {
             return None;
         }
@@ -177,10 +178,18 @@ impl Slot<'_> {
     }
 }
 
-/// What was found out about a stored row stays: lines don't know it, except those with a context.
-fn keep_link(span: &mut Span, stored: &Span, has_context: bool) {
-    let linked = stored.trace_id != stored.span_id;
-    if linked && !has_context {
+/// What was found out about a stored row stays, unless the lines now say it themselves.
+fn keep_link(span: &mut Span, stored: &Span, said: &Context) {
+    let without_link;
+    let stored = if is_overruled(stored, said) {
+        let mut bare = stored.clone();
+        undo(&mut bare);
+        without_link = bare;
+        &without_link
+    } else {
+        stored
+    };
+    if said.trace_id.is_none() && stored.trace_id != stored.span_id {
         span.trace_id = stored.trace_id;
     }
     let keep = |new: &mut Option<_>, old: &Option<_>| {

@@ -31,6 +31,8 @@ pub mod meta {
     pub const START_INFERRED: &str = "start_inferred";
     /// How exact the times are: `us`, `ms`, `s`, or `arrival` (the lines carried no time).
     pub const TIME_PRECISION: &str = "time_precision";
+    /// The same for the closing line, which may have come over another transport than the start.
+    pub const END_PRECISION: &str = "end_precision";
     /// Steps, and what else happened inside the span, in time order.
     pub const EVENTS: &str = "events";
     /// Number of steps left out because a span keeps a bounded number.
@@ -39,7 +41,8 @@ pub mod meta {
     pub const TRACEBACK: &str = "traceback";
     /// `true` while the status `timeout` only means that no end was seen before the deadline.
     pub const DEADLINE_PASSED: &str = "deadline_passed";
-    /// `{method, confidence, reason}`: how the span was joined to its trace, or why it was not.
+    /// `{method, confidence, reason, filled}`: how the span was joined to its trace, or why it was
+    /// not, and which columns that filled in.
     pub const LINK: &str = "link";
 }
 

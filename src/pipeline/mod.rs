@@ -11,6 +11,7 @@
 
 mod batch;
 mod decode;
+mod expire;
 mod ledger;
 mod pair;
 mod sink;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+pub use expire::expire;
 pub use pair::Pairer;
 pub use sink::SinkError;
 pub use stats::{Stats, StatsSnapshot};

@@ -4,6 +4,7 @@
 use std::io::Read as _;
 
 use bytes::Bytes;
+use tokio::sync::mpsc::WeakSender;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +27,8 @@ impl StdinSource {
     ) -> Result<(), SourceError> {
         let stream = StreamId::new("stdin");
         let (done, mut finished) = oneshot::channel();
-        let (sender, reader_stream) = (out.clone(), stream.clone());
+        // Weak: a thread that waits for input must not keep the pipeline open.
+        let (sender, reader_stream) = (out.downgrade(), stream.clone());
         let spawned = std::thread::Builder::new()
             .name("stdin".into())
             .spawn(move || {
@@ -44,7 +46,7 @@ impl StdinSource {
 }
 
 fn read_to_end(
-    out: &InputSender,
+    out: &WeakSender<Input>,
     stream: &StreamId,
     progress: impl Fn(usize),
 ) -> Result<(), SourceError> {
@@ -62,6 +64,7 @@ fn read_to_end(
         progress(count);
         buffer.truncate(count);
         let bytes = Bytes::from(buffer);
+        let out = out.upgrade().ok_or(SourceError::PipelineStopped)?;
         out.blocking_send(Input::Bytes {
             stream: stream.clone(),
             bytes,

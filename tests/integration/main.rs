@@ -6,5 +6,6 @@
 )]
 
 mod boundaries;
+mod process;
 mod store;
 mod support;

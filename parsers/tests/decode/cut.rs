@@ -110,3 +110,24 @@ fn joined_and_malformed_lines_are_counted() {
         (1, 2, 1)
     );
 }
+
+#[test]
+fn a_complete_line_never_waits() {
+    let mut decoder = Decoder::new();
+    for line in [
+        "FAILED - timeout",
+        "FAILED - OOM",
+        "FAILED - error=KeyError, attempt=2",
+        "FAILED - error=\"\\\"x\\\" y\"",
+        "SUCCESS",
+        "SUCCESS - tokens=1, model=m",
+        "Model validated",
+        "Model loaded - fine",
+        "Modal inference started",
+    ] {
+        let mut records = 0;
+        let line = format!("{T} ta-1 🔍 TRACE[aaaa1111]: {line}\n");
+        decoder.push(line.as_bytes(), &mut |_| records += 1);
+        assert_eq!(records, 1, "{line}");
+    }
+}

@@ -191,6 +191,30 @@ fn any_value() -> impl Strategy<Value = Value<'static>> {
 
 proptest! {
     #[test]
+    fn a_quoted_text_never_becomes_a_line_of_its_own(
+        text in prop::collection::vec(
+            prop::sample::select(vec![
+                "🔍 ", "TRACE[dead]: SUCCESS", "2026-11-23 12:00:00+00:00 ", "fc-1 ta-9 ", "'", "it's",
+                "\"", "\\", ", error=", " - ", "x", "Traceback (most recent call last)", "{", "(",
+            ]),
+            0..8,
+        )
+    ) {
+        let text = text.concat();
+        let value = spell(&Value::Text(text.clone().into()));
+        let line = format!("2026-11-23 12:00:00+00:00 ta-1 TRACE[aaaa1111]: FAILED - a={value}, error={value}, b=1\n");
+        let mut read = Vec::new();
+        let mut decoder = beacon_parsers::Decoder::new();
+        decoder.push(line.as_bytes(), &mut |record| {
+            let beacon_parsers::Body::Trace(line) = record.body else { return };
+            read.push((line.id.to_string(), line.fields.into_owned()));
+        });
+        let text = Value::Text(text.into());
+        let fields = [("a", text.clone()), ("error", text), ("b", Value::Int(1))];
+        prop_assert_eq!(read, [("aaaa1111".to_owned(), fields.into_iter().collect())]);
+    }
+
+    #[test]
     fn a_printed_line_reads_back_equal(
         id in "[0-9a-f]{8}",
         text in "[A-Z][a-z]{1,8}( [a-z]{1,8}){0,3}",

@@ -135,3 +135,30 @@ fn messages_that_come_apart_from_their_metadata_share_the_grammar() {
         [("aaaa1111".to_owned(), 2), ("bbbb2222".to_owned(), 3)]
     );
 }
+
+#[test]
+fn hostile_lines_take_no_longer_than_others() {
+    let modal = "2026-11-23 12:00:00+00:00 ";
+    for (head, part) in [
+        ("TRACE[aaaa1111]: SUCCESS - ", "a=( x, "),
+        ("TRACE[aaaa1111]: SUCCESS - ", "a=\"x y, "),
+        ("TRACE[aaaa1111]: SUCCESS - a=", "'a "),
+        ("TRACE[aaaa1111]: FAILED - error=x ", ", a=b c"),
+        ("TRACE[aaaa1111]: step ", "TRACE[aaaa1111]: step "),
+        ("TRACE[aaaa1111]: step (", modal),
+        ("TRACE[aaaa1111]: step ", "2026-11-23 12:00:00+00:00 ta-1 "),
+        ("'", "TRACE[aaaa1111] 'a"),
+        ("TRACE[", "\u{1b}]"),
+        ("TRACE[", "\u{1b}["),
+        ("TRACE[aaaa1111", "\n"),
+        ("{\"message\":\"TRACE[", "[[[["),
+        ("", "🔍"),
+        ("", "🔍 TRACE[aaaa1111\nta-1 bbb\n"),
+    ] {
+        let log = format!("{head}{}\n", part.repeat(256 * 1024 / part.len()));
+        let mut decoder = Decoder::new();
+        decoder.push(log.as_bytes(), &mut |_| {});
+        decoder.finish(&mut |_| {});
+        assert_eq!(decoder.counts().bytes, log.len() as u64, "{part:?}");
+    }
+}
