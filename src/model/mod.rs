@@ -5,6 +5,8 @@ mod execution;
 mod identity;
 mod link;
 mod observation;
+#[cfg(test)]
+mod properties;
 mod reconcile;
 mod region;
 mod span;

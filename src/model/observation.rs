@@ -5,6 +5,8 @@
 //! span, so lines may come twice, late, out of order, over several transports or be split between
 //! memory and the store, and the row that results is the same.
 
+use std::cmp::Ordering;
+
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -14,8 +16,11 @@ use super::identity::Anchor;
 use super::link::is_filled;
 use super::span::{COLLECTOR, Span, SpanStatus, meta};
 
-/// Steps kept for one span; more are counted only, so that one chatty span stays one row.
+/// Steps kept for one span, the earliest, so that one chatty span stays one row.
 const MAX_STEPS: usize = 64;
+
+/// Service and operation of a span whose start line was not seen.
+const UNNAMED: (&str, &str) = ("modal", "inference");
 
 /// How exact a time is, coarsest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,6 +106,17 @@ pub struct Step {
     pub fields: Map<String, Value>,
 }
 
+impl Step {
+    /// The order of steps: by time, and by all else they say where that is the same.
+    fn is_before(&self, other: &Self) -> bool {
+        let order = self.at.cmp(&other.at);
+        match order.then_with(|| self.name.cmp(&other.name)) {
+            Ordering::Equal => json!(self.fields).to_string() < json!(other.fields).to_string(),
+            order => order.is_lt(),
+        }
+    }
+}
+
 /// Context that a line carried explicitly.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Context {
@@ -138,8 +154,9 @@ pub struct Observation {
     pub end: Option<End>,
     /// Steps, in time order.
     pub steps: Vec<Step>,
-    /// Steps beyond the bound.
-    pub steps_dropped: u64,
+    /// Whether there were steps beyond the bound. Not how many: a step that was left out can't be told
+    /// from the same one read again.
+    pub steps_dropped: bool,
     /// Python traceback that followed the failure.
     pub traceback: Option<String>,
     /// Explicit context.
@@ -168,7 +185,7 @@ impl Observation {
             start: None,
             end: None,
             steps: Vec::new(),
-            steps_dropped: 0,
+            steps_dropped: false,
             traceback: None,
             context: Context::default(),
             model_id: None,
@@ -198,24 +215,22 @@ impl Observation {
     }
 
     /// Adds a step in its place; an equal one in the same second is the same step.
-    pub fn add_step(&mut self, step: Step) {
+    pub fn add_step(&mut self, mut step: Step) {
         let same = |known: &Step| {
             known.name == step.name
                 && known.at.timestamp() == step.at.timestamp()
                 && known.fields == step.fields
         };
-        if let Some(known) = self.steps.iter_mut().find(|known| same(known)) {
-            // The finer of two renderings of one time has a fraction, the coarser is cut to zero.
-            known.at = known.at.max(step.at);
-            return;
+        if let Some(at) = self.steps.iter().position(same) {
+            // The finer of two renderings of one time has a fraction, the coarser is cut to zero; its
+            // place among the others can change with it.
+            step.at = step.at.max(self.steps.remove(at).at);
         }
-        let place = self
-            .steps
-            .partition_point(|s| (s.at, &s.name) <= (step.at, &step.name));
+        let place = self.steps.partition_point(|known| known.is_before(&step));
         self.steps.insert(place, step);
         if self.steps.len() > MAX_STEPS {
             self.steps.pop();
-            self.steps_dropped += 1;
+            self.steps_dropped = true;
         }
     }
 
@@ -247,7 +262,7 @@ impl Observation {
         );
         self.context.job_id = pick(self.context.job_id.take(), other.context.job_id, fuller);
         self.source = std::mem::take(&mut self.source).min(other.source);
-        self.steps_dropped = self.steps_dropped.max(other.steps_dropped);
+        self.steps_dropped |= other.steps_dropped;
         self.deadline_passed |= other.deadline_passed;
         for step in other.steps {
             self.add_step(step);
@@ -270,7 +285,7 @@ impl Observation {
         let (service, operation) = self
             .name
             .clone()
-            .unwrap_or_else(|| ("modal".to_owned(), "inference".to_owned()));
+            .unwrap_or_else(|| (UNNAMED.0.to_owned(), UNNAMED.1.to_owned()));
         Span {
             trace_id: self.context.trace_id.unwrap_or(span_id),
             span_id,
@@ -379,8 +394,8 @@ impl Observation {
         if !self.steps.is_empty() {
             put(meta::EVENTS, self.steps.iter().map(event).collect());
         }
-        if self.steps_dropped > 0 {
-            put(meta::EVENTS_DROPPED, self.steps_dropped.into());
+        if self.steps_dropped {
+            put(meta::EVENTS_DROPPED, true.into());
         }
         map
     }
@@ -404,7 +419,11 @@ impl Observation {
             },
             own(meta::SOURCE)?,
         );
-        seen.name = Some((span.service.clone(), span.operation.clone()));
+        // A row without a start line has a name all the same; it must not pass for a printed one.
+        let name = (span.service.as_str(), span.operation.as_str());
+        if name != UNNAMED || !span.metadata.contains_key(meta::START_INFERRED) {
+            seen.name = Some((span.service.clone(), span.operation.clone()));
+        }
         seen.container_id = container_id;
         seen.function_call_id = function_call_id;
         seen.function_id = own(meta::FUNCTION_ID);
@@ -417,11 +436,7 @@ impl Observation {
             seen.region.clone_from(&span.region);
         }
         seen.deadline_passed = span.metadata.contains_key(meta::DEADLINE_PASSED);
-        seen.steps_dropped = span
-            .metadata
-            .get(meta::EVENTS_DROPPED)
-            .and_then(Value::as_u64)
-            .unwrap_or(0);
+        seen.steps_dropped = span.metadata.contains_key(meta::EVENTS_DROPPED);
         if let Anchor::Occurrence(number) = SpanKey::anchor_of(span.span_id) {
             seen.occurrence = Some(number);
         }
@@ -568,10 +583,10 @@ fn pick<T>(a: Option<T>, b: Option<T>, choose: impl FnOnce(T, T) -> T) -> Option
 /// The finer of two times of one line; the earlier of two that are equally fine.
 fn finer(a: Moment, b: Moment) -> Moment {
     match a.precision.cmp(&b.precision) {
-        std::cmp::Ordering::Greater => a,
-        std::cmp::Ordering::Less => b,
-        std::cmp::Ordering::Equal if b.at < a.at => b,
-        std::cmp::Ordering::Equal => a,
+        Ordering::Greater => a,
+        Ordering::Less => b,
+        Ordering::Equal if b.at < a.at => b,
+        Ordering::Equal => a,
     }
 }
 

@@ -35,7 +35,7 @@ pub mod meta {
     pub const END_PRECISION: &str = "end_precision";
     /// Steps, and what else happened inside the span, in time order.
     pub const EVENTS: &str = "events";
-    /// Number of steps left out because a span keeps a bounded number.
+    /// `true` when steps were left out because a span keeps a bounded number.
     pub const EVENTS_DROPPED: &str = "events_dropped";
     /// Python traceback that followed the failure.
     pub const TRACEBACK: &str = "traceback";
