@@ -1,28 +1,37 @@
 //! What may be kept of log text. It is written by models and strangers and read by people's terminals
-//! and by language models, so control characters go and length is capped.
+//! and by language models, so control characters go, secrets are taken out and length is capped:
+//! before anything is stored, and again before it is shown.
+
+mod redact;
+
+use std::borrow::Cow;
 
 /// Longest error message, step or payload value kept, in bytes.
 pub const MAX_TEXT: usize = 4 * 1024;
 /// Longest traceback kept, in bytes.
 pub const MAX_TRACEBACK: usize = 16 * 1024;
 
-/// A copy of `text` without control and invisible characters (line feeds and tabs stay), cut to
-/// `max` bytes with a mark that says so.
+/// A copy of `text` without secrets, control and invisible characters (line feeds and tabs stay), cut
+/// to `max` bytes with a mark that says so.
 pub fn clean(text: &str, max: usize) -> String {
-    if text.len() <= max && text.bytes().all(|byte| (b' '..0x7f).contains(&byte)) {
-        return text.to_owned();
+    // A little more than is kept, so that a secret at the cut is seen whole.
+    let seen = text
+        .get(..text.floor_char_boundary(max.saturating_add(1024)))
+        .unwrap_or(text);
+    let visible: Cow<'_, str> = if seen.chars().any(is_invisible) {
+        seen.chars()
+            .filter(|character| !is_invisible(*character))
+            .collect()
+    } else {
+        seen.into()
+    };
+    let kept = redact::redact(&visible);
+    if kept.len() <= max && seen.len() == text.len() {
+        return kept.into_owned();
     }
-    let mut kept = String::with_capacity(text.len().min(max));
-    for (at, character) in text.char_indices() {
-        if kept.len() + character.len_utf8() > max {
-            kept.push_str(&format!("… ({} bytes more)", text.len() - at));
-            break;
-        }
-        if !is_invisible(character) {
-            kept.push(character);
-        }
-    }
-    kept
+    let cut = kept.floor_char_boundary(max);
+    let more = kept.len() - cut + text.len() - seen.len();
+    format!("{}… ({more} bytes more)", kept.get(..cut).unwrap_or(&kept))
 }
 
 /// Control characters, and format characters that reorder or hide text (bidirectional overrides,

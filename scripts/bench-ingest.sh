@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# End to end: a log of 450,000 spans through a pipe into Postgres and into SQLite, beside one bare
+# COPY BINARY stream of the same finished rows into the same table. Whole processes, one run, ratios.
+#
+#   scripts/bench-ingest.sh [SPANS]        run on an otherwise idle machine
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if [ -z "${BEACON_TEST_POSTGRES_URL:-}" ]; then
+    cargo build --release --locked --quiet
+    cargo build --release --locked --quiet --example make-log
+    exec bash scripts/postgres.sh run -- bash "$0" "$@"
+fi
+exec python3 scripts/bench_ingest.py "${1:-450000}"
