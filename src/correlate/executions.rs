@@ -98,42 +98,8 @@ fn assign(
     executions: &[Execution],
     regions: &Regions,
 ) -> Vec<ExecutionLink> {
-    let mut candidates: Vec<Vec<(usize, f64)>> = vec![Vec::new(); traces.len()];
-    let mut jobs: HashMap<Option<&str>, Vec<usize>> = HashMap::new();
-    for (at, trace) in traces.iter().enumerate() {
-        jobs.entry(trace.job).or_default().push(at);
-    }
-    let mut ordered: Vec<_> = executions
-        .iter()
-        .enumerate()
-        .filter_map(|(at, execution)| Some((interval(execution)?, at)))
-        .collect();
-    ordered.sort_unstable();
-    let mut by_job: HashMap<Option<&str>, Vec<((i64, i64), usize)>> = HashMap::new();
-    for &(interval, at) in &ordered {
-        let job = executions[at].job_id.as_deref();
-        by_job.entry(job).or_default().push((interval, at));
-    }
-    for (job, mut rows) in jobs {
-        // A trace that names no job can be of any; one whose job is unknown is of none.
-        let pool = match job {
-            Some(_) => by_job.get(&job).map_or([].as_slice(), Vec::as_slice),
-            None => ordered.as_slice(),
-        };
-        rows.sort_by_key(|&row| traces[row].from);
-        let intervals: Vec<_> = pool.iter().map(|(interval, _)| *interval).collect();
-        let points: Vec<_> = rows.iter().map(|&row| traces[row].from).collect();
-        sweep(points, &intervals, |at, running| {
-            let trace = traces[rows[at]];
-            candidates[rows[at]] = running
-                .iter()
-                .map(|&interval| pool[interval].1)
-                .filter(|&at| agree(trace, &executions[at], regions))
-                .filter_map(|at| Some((at, mismatch(trace, &executions[at])?)))
-                .collect();
-        });
-    }
     let mut problem = Problem::new(executions.len());
+    let candidates = candidates(traces, executions, regions);
     for (trace, edges) in traces.iter().zip(candidates) {
         let keyed = trace.job.is_some() && trace.model.is_some() && trace.region.is_some();
         problem.add_row(if keyed { PATIENCE } else { PATIENCE / 3.0 }, edges);
@@ -156,13 +122,65 @@ fn assign(
     traces.iter().zip(choices).filter_map(found).collect()
 }
 
-/// When a trace of the execution may begin, in µs. An execution without a start ran before its row
-/// was written.
-fn interval(execution: &Execution) -> Option<(i64, i64)> {
-    let start = execution.started_at.map(|at| at.timestamp_micros());
-    let end = end_of(execution);
-    let from = start.or_else(|| Some(end? - LONGEST))?;
-    Some((from - TOLERANCE, end.unwrap_or(from + LONGEST) + TOLERANCE))
+/// For each trace the executions that it can be of, with how badly they fit.
+fn candidates(
+    traces: &[&Facts<'_>],
+    executions: &[Execution],
+    regions: &Regions,
+) -> Vec<Vec<(usize, f64)>> {
+    let mut ordered: Vec<Run> = executions.iter().enumerate().filter_map(Run::of).collect();
+    ordered.sort_unstable_by_key(|run| run.interval);
+    let mut by_job: HashMap<&str, Vec<Run>> = HashMap::new();
+    for run in &ordered {
+        if let Some(job) = executions[run.execution].job_id.as_deref() {
+            by_job.entry(job).or_default().push(*run);
+        }
+    }
+    let mut jobs: HashMap<Option<&str>, Vec<usize>> = HashMap::new();
+    for (at, trace) in traces.iter().enumerate() {
+        jobs.entry(trace.job).or_default().push(at);
+    }
+    let mut found = vec![Vec::new(); traces.len()];
+    for (job, mut rows) in jobs {
+        // A trace that names no job can be of any.
+        let pool = match job {
+            Some(job) => by_job.get(job).map_or([].as_slice(), Vec::as_slice),
+            None => &ordered,
+        };
+        rows.sort_by_key(|&row| traces[row].from);
+        let intervals: Vec<_> = pool.iter().map(|run| run.interval).collect();
+        let points: Vec<_> = rows.iter().map(|&row| traces[row].from).collect();
+        sweep(points, &intervals, |at, running| {
+            let trace = traces[rows[at]];
+            let running = running.iter().map(|&run| pool[run].execution);
+            found[rows[at]] = running
+                .filter(|&at| agree(trace, &executions[at], regions))
+                .filter_map(|at| Some((at, mismatch(trace, &executions[at])?)))
+                .collect();
+        });
+    }
+    found
+}
+
+/// An execution, by its index, and when a trace of it may begin, in µs.
+#[derive(Clone, Copy)]
+struct Run {
+    interval: (i64, i64),
+    execution: usize,
+}
+
+impl Run {
+    /// An execution without a start ran before its row was written.
+    fn of((at, execution): (usize, &Execution)) -> Option<Self> {
+        let start = execution.started_at.map(|at| at.timestamp_micros());
+        let end = end_of(execution);
+        let from = start.or_else(|| Some(end? - LONGEST))?;
+        let to = end.unwrap_or(from + LONGEST);
+        Some(Self {
+            interval: (from - TOLERANCE, to + TOLERANCE),
+            execution: at,
+        })
+    }
 }
 
 fn end_of(execution: &Execution) -> Option<i64> {
