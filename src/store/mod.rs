@@ -25,7 +25,7 @@ use serde_json::Value;
 
 pub use error::StoreError;
 pub use postgres::PostgresStore;
-pub use question::{ExecutionQuestion, SpanQuestion};
+pub use question::{ExecutionQuestion, SpanQuestion, SpanSearch};
 pub use shard::{SHARDS, shard};
 pub use sqlite::SqliteStore;
 

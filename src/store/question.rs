@@ -39,6 +39,8 @@ pub enum SpanQuestion {
         /// End of the interval.
         to: DateTime<Utc>,
     },
+    /// Spans that match a search, newest first.
+    Search(SpanSearch),
 }
 
 /// A question for executions.
@@ -61,4 +63,50 @@ pub enum ExecutionQuestion {
         /// Only this region.
         region: Option<String>,
     },
+}
+
+/// What spans are searched by; what is absent or empty matches all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpanSearch {
+    /// Start of the interval in which the span began.
+    pub from: DateTime<Utc>,
+    /// End of the interval, not included.
+    pub to: DateTime<Utc>,
+    /// Only this service.
+    pub service: Option<String>,
+    /// Only this status word, in any letter case.
+    pub status: Option<String>,
+    /// Only this model: the column, else `metadata`.
+    pub model_id: Option<String>,
+    /// Only this region as its writer spells it, in any letter case: the column, else `metadata`.
+    pub region: Option<String>,
+    /// Only this job: the column, else `metadata`.
+    pub job_id: Option<String>,
+    /// Only spans at least this long.
+    pub min_duration_ms: Option<i64>,
+    /// Only spans whose error, operation or log id contains this text, in any letter case.
+    pub text: Option<String>,
+    /// Only spans of ours.
+    pub ours: bool,
+    /// Only spans that come after this start and span id, newest first.
+    pub after: Option<(DateTime<Utc>, Uuid)>,
+}
+
+impl SpanSearch {
+    /// All spans that began in `[from, to)`.
+    pub fn all(from: DateTime<Utc>, to: DateTime<Utc>) -> Self {
+        Self {
+            from,
+            to,
+            service: None,
+            status: None,
+            model_id: None,
+            region: None,
+            job_id: None,
+            min_duration_ms: None,
+            text: None,
+            ours: false,
+            after: None,
+        }
+    }
 }

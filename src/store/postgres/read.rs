@@ -4,7 +4,7 @@
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
 
-use crate::store::{ExecutionQuestion, SpanQuestion};
+use crate::store::{ExecutionQuestion, SpanQuestion, SpanSearch};
 
 pub(super) type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 
@@ -86,8 +86,29 @@ pub(super) fn spans(question: &SpanQuestion, limit: u32) -> Query<'_> {
         ))
         .bind(from)
         .bind(to),
+        SpanQuestion::Search(search) => search_query(search),
     };
     query.bind(i64::from(limit))
+}
+
+fn search_query(search: &SpanSearch) -> Query<'_> {
+    let (after, after_id) = search.after.unzip();
+    query(concat!(
+        include_str!("../sql/postgres/spans.sql"),
+        include_str!("../sql/postgres/search_spans.sql")
+    ))
+    .bind(search.from)
+    .bind(search.to)
+    .bind(&search.service)
+    .bind(&search.status)
+    .bind(&search.model_id)
+    .bind(&search.region)
+    .bind(&search.job_id)
+    .bind(search.min_duration_ms)
+    .bind(&search.text)
+    .bind(search.ours)
+    .bind(after)
+    .bind(after_id)
 }
 
 pub(super) fn executions(question: &ExecutionQuestion, limit: u32) -> Query<'_> {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::row::{self, time_text};
 use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span};
-use crate::store::{ExecutionQuestion, SpanQuestion};
+use crate::store::{ExecutionQuestion, SpanQuestion, SpanSearch};
 
 type Query = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
 
@@ -93,7 +93,28 @@ fn span_query(question: &SpanQuestion) -> Query {
         ))
         .bind(time_text(*from))
         .bind(time_text(*to)),
+        SpanQuestion::Search(search) => search_query(search),
     }
+}
+
+fn search_query(search: &SpanSearch) -> Query {
+    let (after, after_id) = search.after.unzip();
+    sqlx::query(concat!(
+        include_str!("../sql/sqlite/spans.sql"),
+        include_str!("../sql/sqlite/search_spans.sql")
+    ))
+    .bind(time_text(search.from))
+    .bind(time_text(search.to))
+    .bind(search.service.clone())
+    .bind(search.status.clone())
+    .bind(search.model_id.clone())
+    .bind(search.region.clone())
+    .bind(search.job_id.clone())
+    .bind(search.min_duration_ms)
+    .bind(search.text.clone())
+    .bind(search.ours)
+    .bind(after.map(time_text))
+    .bind(after_id.map(|id| id.to_string()))
 }
 
 pub(super) async fn executions(

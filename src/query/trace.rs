@@ -1,43 +1,17 @@
-//! A typed question: fetches the rows it needs in a bounded number of index-backed queries and hands
-//! them to the analysis.
-
-use std::sync::Arc;
+//! Which trace an id stands for, and its spans. An id is what people have at hand: a UUID, the
+//! beginning of one, or what stands between the brackets of a log line.
+//!
+//! Invariant: an id that stands for several traces is refused with their names, never guessed.
 
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::{Query, QueryError};
 use crate::model::{Span, log_id_range, meta};
-use crate::store::{SpanQuestion, Store, StoreError};
+use crate::store::SpanQuestion;
 
 /// Spans of one trace that are read at most.
 const MAX_TRACE_SPANS: u32 = 50_000;
-
-/// What can go wrong with a question.
-#[derive(Debug, thiserror::Error)]
-pub enum QueryError {
-    /// There is no such thing.
-    #[error("{0}")]
-    NotFound(String),
-    /// The question is malformed.
-    #[error("{argument} {value:?}: {reason}")]
-    Argument {
-        /// Name of the argument.
-        argument: &'static str,
-        /// What was given.
-        value: String,
-        /// What form is wanted.
-        reason: String,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Asks questions of a store.
-#[derive(Debug, Clone)]
-pub struct Query {
-    store: Arc<dyn Store>,
-}
 
 /// All spans of a trace.
 #[derive(Debug, Clone, Serialize)]
@@ -49,11 +23,6 @@ pub struct TraceView {
 }
 
 impl Query {
-    /// Questions to this store.
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
-    }
-
     /// The spans of a trace, named by its id, a unique beginning of it, or a log id.
     pub async fn trace(&self, id: &str) -> Result<TraceView, QueryError> {
         let trace_id = self.resolve_trace(id).await?;
@@ -154,7 +123,7 @@ impl Query {
 
 fn no_trace(id: &str) -> QueryError {
     QueryError::NotFound(format!(
-        "no trace {id:?} in this database; get-recent-failures lists what failed lately"
+        "no trace {id:?} in this database; get_recent_failures lists what failed lately, search_spans looks by time and text"
     ))
 }
 

@@ -1,0 +1,318 @@
+//! An answer as it leaves the program: one JSON text, the same for the command line, REST and MCP.
+//!
+//! Invariants: no string in it carries control or invisible characters or a secret that could be
+//! recognised, it is no longer than its cap unless a single element already is, and what was left out
+//! is counted under `truncated` with the cursor that fetches the rest.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::QueryError;
+use crate::untrusted;
+
+/// Bytes of an answer for which nothing else was said: what a language model can read with profit.
+pub const DEFAULT_CAP: usize = 24 * 1024;
+/// Longest text in an answer that had to be cut.
+const SHORT_TEXT: usize = 300;
+/// Bytes of the shortest element a list has.
+const LEAST_ELEMENT: usize = 8;
+/// Room for the note about what was left out.
+const NOTE_ROOM: usize = 700;
+
+/// A sealed answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    value: Value,
+    text: String,
+}
+
+/// Where a list that is handed out in pieces stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Elements before the first that is listed.
+    pub offset: usize,
+    /// Elements in all; absent when the list in the report is all of it from `offset` on.
+    pub total: Option<usize>,
+}
+
+impl Page {
+    /// The page that a cursor of [`Answer::seal`] stands for.
+    pub fn at(cursor: Option<&str>, list: &'static str) -> Result<Self, QueryError> {
+        let Some(cursor) = cursor else {
+            return Ok(Self::default());
+        };
+        let offset = cursor
+            .strip_prefix(list)
+            .and_then(|rest| rest.strip_prefix('@'))
+            .and_then(|offset| offset.parse().ok());
+        let offset = offset.ok_or_else(|| QueryError::Argument {
+            argument: "cursor",
+            value: untrusted::clean(cursor, 80),
+            reason: "expected the next_cursor of an earlier answer of the same tool".to_owned(),
+        })?;
+        Ok(Self {
+            offset,
+            total: None,
+        })
+    }
+}
+
+impl Answer {
+    /// Seals a report: cleans every text, and cuts it to `cap` bytes. `list` names the field whose
+    /// elements a cursor goes through, with the page that is asked for.
+    pub fn seal<T: Serialize>(report: &T, list: &str, page: Page, cap: usize) -> Self {
+        // A report is plain data; that it can't be written as JSON would be a defect of its type.
+        let mut value = serde_json::to_value(report)
+            .unwrap_or_else(|error| json!({ "error": error.to_string() }));
+        purify(&mut value);
+        if let Value::Object(map) = &mut value {
+            fit(map, list, page, cap);
+        }
+        let text = value.to_string();
+        Self { value, text }
+    }
+
+    /// The answer as JSON text, without a line feed at its end.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The answer as a value and the same as text.
+    pub fn into_parts(self) -> (Value, String) {
+        (self.value, self.text)
+    }
+}
+
+/// Cleans every string, wherever it stands.
+fn purify(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            let clean = untrusted::for_reader(text);
+            if clean != *text {
+                *text = clean;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(purify),
+        Value::Object(map) => {
+            // Keys come out of payloads too.
+            let strange: Vec<String> = map
+                .keys()
+                .filter(|key| untrusted::for_reader(key) != **key)
+                .cloned()
+                .collect();
+            for key in strange {
+                if let Some(value) = map.remove(&key) {
+                    map.insert(untrusted::for_reader(&key), value);
+                }
+            }
+            map.values_mut().for_each(purify);
+        }
+        _ => {}
+    }
+}
+
+/// Cuts an answer until it fits: long texts first, then lists inside of lists, then the lists.
+fn fit(map: &mut Map<String, Value>, list: &str, page: Page, cap: usize) {
+    let mut lists = Lists::of(map);
+    if page.total.is_none() {
+        lists.skip(map, list, page.offset);
+    }
+    // No more elements than this can fit; a trace of fifty thousand spans is not written out to see.
+    for items in map.values_mut().filter_map(Value::as_array_mut) {
+        items.truncate(cap / LEAST_ELEMENT);
+    }
+    let room = cap.saturating_sub(NOTE_ROOM);
+    let mut shortened = false;
+    if size(map) > cap {
+        shortened = true;
+        for value in map.values_mut() {
+            shorten_texts(value);
+        }
+        for most in [16, 6, 2, 0] {
+            if size(map) <= room {
+                break;
+            }
+            for value in map.values_mut() {
+                shorten_inner(value, most, 0);
+            }
+        }
+        cut_lists(map, room);
+    }
+    lists.note(map, list, page, shortened);
+}
+
+fn size(map: &Map<String, Value>) -> usize {
+    // Writing plain values to a String can't fail.
+    serde_json::to_string(map).map_or(0, |text| text.len())
+}
+
+fn shorten_texts(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = untrusted::clean(text, SHORT_TEXT),
+        Value::Array(items) => items.iter_mut().for_each(shorten_texts),
+        Value::Object(map) => map.values_mut().for_each(shorten_texts),
+        _ => {}
+    }
+}
+
+/// Keeps `most` elements of every list that stands inside another one; their counts stand beside them
+/// in the reports.
+fn shorten_inner(value: &mut Value, most: usize, depth: usize) {
+    match value {
+        Value::Array(items) => {
+            if depth > 0 {
+                items.truncate(most);
+            }
+            for item in items {
+                shorten_inner(item, most, depth + 1);
+            }
+        }
+        Value::Object(map) => {
+            for value in map.values_mut() {
+                shorten_inner(value, most, depth);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Takes elements off the end of the heaviest list until everything fits.
+fn cut_lists(map: &mut Map<String, Value>, room: usize) {
+    loop {
+        let over = size(map).saturating_sub(room);
+        if over == 0 {
+            return;
+        }
+        let heaviest = map
+            .values_mut()
+            .filter_map(Value::as_array_mut)
+            .filter(|items| items.len() > 1)
+            .max_by_key(|items| {
+                items
+                    .iter()
+                    .map(|item| item.to_string().len())
+                    .sum::<usize>()
+            });
+        let Some(items) = heaviest else { return };
+        let mut freed = 0;
+        while freed < over && items.len() > 1 {
+            freed += items.pop().map_or(0, |item| item.to_string().len() + 1);
+        }
+    }
+}
+
+/// How long the lists of an answer were before it was cut.
+struct Lists(Vec<(String, usize)>);
+
+impl Lists {
+    fn of(map: &Map<String, Value>) -> Self {
+        let lengths = map
+            .iter()
+            .filter_map(|(name, value)| Some((name.clone(), value.as_array()?.len())));
+        Self(lengths.collect())
+    }
+
+    fn skip(&mut self, map: &mut Map<String, Value>, list: &str, offset: usize) {
+        if let Some(items) = map.get_mut(list).and_then(Value::as_array_mut) {
+            items.drain(..offset.min(items.len()));
+        }
+    }
+
+    /// Enters what was left out, and how to get it.
+    fn note(&self, map: &mut Map<String, Value>, list: &str, page: Page, shortened: bool) {
+        let shown = |map: &Map<String, Value>, name: &str| {
+            map.get(name).and_then(Value::as_array).map_or(0, Vec::len)
+        };
+        let mut omitted = Vec::new();
+        let mut next = None;
+        for (name, length) in &self.0 {
+            let listed = shown(map, name);
+            let (offset, total) = if name == list {
+                (page.offset, page.total.unwrap_or(*length))
+            } else {
+                (0, *length)
+            };
+            let until = offset + listed;
+            if listed < total {
+                omitted.push(json!({ "field": name, "shown": listed, "total": total }));
+            }
+            if name == list && until < total && listed > 0 {
+                next = Some(format!("{list}@{until}"));
+            }
+        }
+        if let Some(returned) = map.get("returned").and_then(Value::as_u64) {
+            let listed = shown(map, list) as u64;
+            map.insert("returned".to_owned(), returned.min(listed).into());
+        }
+        if omitted.is_empty() && !shortened {
+            return;
+        }
+        let how = match &next {
+            Some(_) => "call again with this next_cursor as cursor for the rest",
+            None => "ask for single spans or executions by id for the rest",
+        };
+        map.insert(
+            "truncated".to_owned(),
+            json!({ "omitted": omitted, "texts_shortened": shortened, "next_cursor": next, "how": how }),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(length: usize) -> Value {
+        let items: Vec<Value> = (0..length)
+            .map(|n| json!({ "n": n, "quoted_log": "x".repeat(400), "spans": vec![n; 40] }))
+            .collect();
+        json!({ "total": length, "items": items, "notes": ["a"] })
+    }
+
+    #[test]
+    fn a_short_answer_is_left_as_it_is() {
+        let answer = Answer::seal(&report(3), "items", Page::default(), DEFAULT_CAP);
+        assert_eq!(answer.text(), report(3).to_string());
+    }
+
+    #[test]
+    fn going_through_the_cursors_shows_every_element_once_and_never_exceeds_the_cap() {
+        let mut seen = Vec::new();
+        let mut cursor: Option<String> = None;
+        for _ in 0..1000 {
+            let page = Page::at(cursor.as_deref(), "items").unwrap_or_default();
+            let answer = Answer::seal(&report(500), "items", page, 4096);
+            assert!(answer.text().len() <= 4096, "{}", answer.text().len());
+            let (value, _) = answer.into_parts();
+            let items = value["items"].as_array().cloned().unwrap_or_default();
+            seen.extend(items.iter().filter_map(|item| item["n"].as_u64()));
+            cursor = value["truncated"]["next_cursor"]
+                .as_str()
+                .map(str::to_owned);
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, (0..500).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn a_cursor_of_another_tool_is_refused() {
+        for cursor in ["spans@1", "items@-1", "items@x", "items", "' or 1=1"] {
+            assert!(Page::at(Some(cursor), "items").is_err(), "{cursor}");
+        }
+    }
+
+    #[test]
+    fn control_characters_and_secrets_do_not_leave() {
+        let key = format!("sk-{}", "a1B2".repeat(8));
+        let answer = Answer::seal(
+            &json!({ "quoted_log": format!("\u{1b}[2Jkey {key} \u{202e}ab") }),
+            "items",
+            Page::default(),
+            DEFAULT_CAP,
+        );
+        assert!(!answer.text().contains(&key), "{}", answer.text());
+        assert!(!answer.text().contains("u001b") && !answer.text().contains('\u{202e}'));
+    }
+}

@@ -1,0 +1,61 @@
+//! A typed question: fetches the rows it needs in a bounded number of index-backed queries, hands
+//! them to the analysis and seals what comes out for readers that must not be misled by log text.
+//!
+//! It writes nothing. Invariant: the same question over the same rows gives the same bytes, whoever
+//! asks — command line, REST or MCP.
+
+mod answer;
+mod argument;
+mod report;
+mod search;
+mod since;
+mod status;
+mod trace;
+
+use std::sync::Arc;
+
+pub use answer::{Answer, DEFAULT_CAP, Page};
+pub use argument::Arguments;
+pub use report::{CollectorStatus, FoundSpan, FoundSpans, SpanDetail, StoredSpans, TraceOverview};
+pub use search::SearchFilter;
+pub use since::parse_time;
+pub use trace::TraceView;
+
+use crate::store::{Store, StoreError};
+
+/// What can go wrong with a question.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// There is no such thing; the text names what was looked for and what to try next.
+    #[error("{0}")]
+    NotFound(String),
+    /// The question is malformed.
+    #[error("{argument} {value:?}: {reason}")]
+    Argument {
+        /// Name of the argument.
+        argument: &'static str,
+        /// What was given.
+        value: String,
+        /// What form is wanted.
+        reason: String,
+    },
+    /// The question has an argument that it does not take, or lacks one that it needs.
+    #[error("{0}")]
+    Arguments(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Asks questions of a store.
+#[derive(Debug, Clone)]
+pub struct Query {
+    store: Arc<dyn Store>,
+}
+
+impl Query {
+    /// Questions to this store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+}

@@ -1,0 +1,18 @@
+-- Spans that match a search, newest first, by the index on started_at. $1 from, $2 to; what follows is
+-- null for any: $3 service, $4 status, $5 model, $6 region, $7 job, $8 shortest duration, $9 text;
+-- $10 only ours; $11, $12 the start and id of the last span seen. $13 limit.
+ public.trace_spans s
+where s.started_at >= $1 and s.started_at < $2
+  and ($3::text is null or s.service = $3)
+  and ($4::text is null or lower(s.status) = lower($4))
+  and ($5::text is null or coalesce(s.model_id, s.metadata ->> 'model_id', s.metadata ->> 'model') = $5)
+  and ($6::text is null or lower(coalesce(s.region, s.metadata ->> 'region')) = lower($6))
+  and ($7::text is null or coalesce(s.job_id, s.metadata ->> 'job_id') = $7)
+  and ($8::bigint is null or s.duration_ms >= $8)
+  and ($9::text is null or strpos(lower(
+      coalesce(s.error_message, '') || ' ' || coalesce(s.error_type, '') || ' ' || s.operation || ' '
+      || coalesce(s.metadata ->> 'log_id', '')), lower($9)) > 0)
+  and (not $10::boolean or s.metadata ->> 'collector' = 'beacon-collector')
+  and ($11::timestamptz is null or (s.started_at, s.span_id) < ($11, $12::uuid))
+order by s.started_at desc, s.span_id desc, s.id desc
+limit $13
