@@ -72,8 +72,139 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Why one execution failed or was slow
+    #[command(visible_alias = "diagnose", alias = "diagnose_execution")]
+    DiagnoseExecution(ByExecution),
+    /// Why a job's executions failed or timed out
+    #[command(visible_alias = "timeouts", alias = "find_timeout_root_cause")]
+    FindTimeoutRootCause {
+        /// jobs.jobspec_id, or jobs.id
+        job_id: String,
+        /// How the answer is printed
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// How an execution differs from successful ones
+    #[command(visible_alias = "compare", alias = "compare_with_successful")]
+    CompareWithSuccessful(ByExecution),
+    /// What failed lately, and the patterns in it
+    #[command(visible_alias = "failures", alias = "get_recent_failures")]
+    GetRecentFailures {
+        /// Failures listed: 1 to 100  [default: 10]
+        #[arg(long)]
+        limit: Option<String>,
+        /// Which executions
+        #[command(flatten)]
+        selection: SelectionArguments,
+        /// How the answer is printed
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// How fast and how reliable executions are, against the window before
+    #[command(visible_alias = "performance", alias = "analyze_performance")]
+    AnalyzePerformance {
+        /// Which executions
+        #[command(flatten)]
+        selection: SelectionArguments,
+        /// How the answer is printed
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// Where a trace has gaps, and which spans are missing from it
+    #[command(visible_alias = "gaps", alias = "find_trace_gaps")]
+    FindTraceGaps {
+        /// A trace id, a unique beginning of one, or the id out of a log line
+        trace_id: String,
+        /// How the answer is printed
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// Which spans are stored, newest first
+    #[command(visible_alias = "search", alias = "search_spans")]
+    SearchSpans(SearchArguments),
+    /// Whether the data is fresh and whole: lag and known losses
+    #[command(visible_alias = "status", alias = "collector_status")]
+    CollectorStatus {
+        /// How the answer is printed
+        #[command(flatten)]
+        output: OutputArguments,
+    },
     /// Create or complete the database schema
     Migrate,
+}
+
+/// A question about one execution.
+#[derive(Debug, Clone, Args)]
+pub struct ByExecution {
+    /// executions.id
+    #[arg(allow_negative_numbers = true)]
+    pub execution_id: String,
+    /// How the answer is printed
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// Which executions a question is about.
+#[derive(Debug, Clone, Args)]
+pub struct SelectionArguments {
+    /// Only this model
+    #[arg(long, value_name = "MODEL")]
+    pub model_id: Option<String>,
+    /// Only this region, as the runner spells it
+    #[arg(long)]
+    pub region: Option<String>,
+    /// RFC 3339, now-1h, or an age such as 7d
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+}
+
+/// Which spans are searched for.
+#[derive(Debug, Clone, Args)]
+pub struct SearchArguments {
+    /// From when: RFC 3339, now-1h, or an age such as 7d  [default: 24h before --until]
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Until when, in the same forms  [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// runner, router, modal, backend
+    #[arg(long)]
+    pub service: Option<String>,
+    /// started, completed, failed, timeout
+    #[arg(long)]
+    pub status: Option<String>,
+    /// Only this model
+    #[arg(long, value_name = "MODEL")]
+    pub model_id: Option<String>,
+    /// Only this region, as the span's writer spells it
+    #[arg(long)]
+    pub region: Option<String>,
+    /// Only this job
+    #[arg(long, value_name = "JOB")]
+    pub job_id: Option<String>,
+    /// Only spans at least so long, in milliseconds
+    #[arg(long, value_name = "MS")]
+    pub min_duration_ms: Option<String>,
+    /// Part of the error, the operation or the log id
+    #[arg(long)]
+    pub text: Option<String>,
+    /// Spans listed: 1 to 200  [default: 20]
+    #[arg(long)]
+    pub limit: Option<String>,
+    /// How the answer is printed
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Args)]
+pub struct OutputArguments {
+    /// Print JSON, the same that MCP and REST answer
+    #[arg(long)]
+    pub json: bool,
+    /// Goes on where an earlier JSON answer was cut
+    #[arg(long)]
+    pub cursor: Option<String>,
 }
 
 /// Reads the command line; ends the process with 2 when it is wrong.

@@ -6,19 +6,29 @@
 
 mod answer;
 mod argument;
+mod ask;
+mod case;
+mod execution;
 mod report;
 mod search;
 mod since;
 mod status;
+mod tool;
 mod trace;
 
 use std::sync::Arc;
 
 pub use answer::{Answer, DEFAULT_CAP, Page};
 pub use argument::Arguments;
-pub use report::{CollectorStatus, FoundSpan, FoundSpans, SpanDetail, StoredSpans, TraceOverview};
+pub use ask::Report;
+pub use execution::Selection;
+pub use report::{
+    CollectorStatus, FoundSpan, FoundSpans, RecentFailuresAndSpans, SpanDetail, StoredSpans,
+    TraceOverview,
+};
 pub use search::SearchFilter;
 pub use since::parse_time;
+pub use tool::{Parameter, Tool};
 pub use trace::TraceView;
 
 use crate::store::{Store, StoreError};
@@ -42,6 +52,9 @@ pub enum QueryError {
     /// The question has an argument that it does not take, or lacks one that it needs.
     #[error("{0}")]
     Arguments(String),
+    /// The analysis ended abnormally.
+    #[error("the analysis failed: {0}")]
+    Failed(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

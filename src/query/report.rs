@@ -9,7 +9,20 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::analysis::report::{LogLoss, RecentFailures};
 use crate::model::{Span, meta};
+
+/// What failed lately, with failed spans that belong to no execution where there are no executions.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema, ToSchema)]
+pub struct RecentFailuresAndSpans {
+    /// Failed executions.
+    #[serde(flatten)]
+    pub report: RecentFailures,
+    /// Printed spans that failed and belong to no execution, newest first; only where no execution
+    /// failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_spans: Option<Vec<FoundSpan>>,
+}
 
 /// Spans that match a search.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema, ToSchema)]
@@ -24,6 +37,19 @@ pub struct FoundSpans {
     pub spans: Vec<FoundSpan>,
     /// Continues behind the last span listed; `null` when there is no more.
     pub next_cursor: Option<String>,
+    /// What would continue behind each span listed.
+    #[serde(skip)]
+    pub(super) cursors: Vec<String>,
+}
+
+impl FoundSpans {
+    /// Lists only the first `most`.
+    pub(super) fn cut(&mut self, most: usize) {
+        self.spans.truncate(most);
+        self.cursors.truncate(most);
+        self.returned = self.spans.len();
+        self.next_cursor = self.cursors.last().cloned();
+    }
 }
 
 /// One stored span, in short.
@@ -112,7 +138,7 @@ pub struct CollectorStatus {
     /// Sources of the answering process as it knows them; empty when it does not collect.
     pub sources: Value,
     /// Known losses of log lines of the last 7 days, newest first.
-    pub losses: Vec<crate::analysis::report::LogLoss>,
+    pub losses: Vec<LogLoss>,
     /// What this answer cannot know.
     pub notes: Vec<String>,
 }

@@ -54,16 +54,17 @@ impl Query {
         let mut spans = self.store.spans(&question, filter.limit + 1).await?;
         let more = spans.len() > filter.limit as usize;
         spans.truncate(filter.limit as usize);
-        let next = spans
-            .last()
-            .filter(|_| more)
-            .map(|last| format!("{}~{}", last.started_at.timestamp_micros(), last.span_id));
+        let cursors = spans
+            .iter()
+            .map(|span| format!("{}~{}", span.started_at.timestamp_micros(), span.span_id));
+        let cursors: Vec<String> = cursors.collect();
         Ok(FoundSpans {
             from: rfc3339(filter.search.from),
             to: rfc3339(filter.search.to),
             returned: spans.len(),
             spans: spans.iter().map(Into::into).collect(),
-            next_cursor: next,
+            next_cursor: cursors.last().filter(|_| more).cloned(),
+            cursors,
         })
     }
 

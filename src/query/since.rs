@@ -14,7 +14,9 @@ pub fn parse_time(
     now: DateTime<Utc>,
 ) -> Result<DateTime<Utc>, QueryError> {
     let text = text.trim();
-    read(text, now).ok_or_else(|| QueryError::Argument {
+    // Nothing was stored before 1970, and time can be counted with from there on.
+    let time = read(text, now).map(|time| time.max(DateTime::UNIX_EPOCH));
+    time.ok_or_else(|| QueryError::Argument {
         argument,
         value: crate::untrusted::clean(text, 80),
         reason: FORMS.to_owned(),

@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::Paint;
+use crate::analysis::report::TraceGaps;
 use crate::model::{Span, SpanStatus, meta};
 
 /// Columns of the bar, at least; narrower bars show nothing.
@@ -14,8 +15,58 @@ const MIN_BAR: usize = 20;
 /// Depth beyond which nesting is no longer indented.
 const MAX_INDENT: usize = 12;
 
+type Interval = (DateTime<Utc>, DateTime<Utc>);
+
+/// What a picture points out.
+#[derive(Debug, Clone, Default)]
+pub struct Marks {
+    /// Spans that had to end before the trace could.
+    critical: HashSet<Uuid>,
+    /// Times that nothing covers, by the span that they lie in.
+    gaps: HashMap<Uuid, Vec<Interval>>,
+}
+
+impl Marks {
+    /// The critical path and the gaps of a report on these spans.
+    pub fn new(report: &TraceGaps, spans: &[Span]) -> Self {
+        let known: HashMap<String, &Span> = spans
+            .iter()
+            .map(|span| (span.span_id.to_string(), span))
+            .collect();
+        let critical = report.critical_path.iter();
+        let critical = critical.filter_map(|step| Some(known.get(&step.span_id)?.span_id));
+        let mut gaps: HashMap<Uuid, Vec<_>> = HashMap::new();
+        for gap in &report.gaps {
+            let (Some(inside), Some(after)) = (known.get(&gap.inside), known.get(&gap.after_span))
+            else {
+                continue;
+            };
+            let from = match after.completed_at {
+                Some(end) if gap.after_span != gap.inside => end,
+                _ => inside.started_at,
+            };
+            let Some(length) = TimeDelta::try_milliseconds(gap.gap_ms) else {
+                continue;
+            };
+            gaps.entry(inside.span_id)
+                .or_default()
+                .push((from, from + length));
+        }
+        Self {
+            critical: critical.collect(),
+            gaps,
+        }
+    }
+}
+
 /// Draws the spans of one trace into `width` columns. `now` ends the bars of open spans.
-pub fn waterfall(spans: &[Span], now: DateTime<Utc>, width: usize, paint: Paint) -> String {
+pub fn waterfall(
+    spans: &[Span],
+    marks: &Marks,
+    now: DateTime<Utc>,
+    width: usize,
+    paint: Paint,
+) -> String {
     let Some(first) = spans.first() else {
         return "no spans\n".into();
     };
@@ -43,7 +94,7 @@ pub fn waterfall(spans: &[Span], now: DateTime<Utc>, width: usize, paint: Paint)
         .map(|name| name.chars().count())
         .max()
         .unwrap_or(0);
-    let bar_width = width.saturating_sub(name_width + 24).max(MIN_BAR);
+    let bar_width = width.saturating_sub(name_width + 26).max(MIN_BAR);
     let scale = Scale {
         begin,
         end,
@@ -62,19 +113,30 @@ pub fn waterfall(spans: &[Span], now: DateTime<Utc>, width: usize, paint: Paint)
     );
     for ((_, span), name) in rows.iter().zip(&names) {
         let pad = name_width - name.chars().count();
-        let bar = scale.bar(span, paint);
+        let gaps = marks.gaps.get(&span.span_id).map_or(&[][..], Vec::as_slice);
+        let bar = scale.bar(span, gaps, paint);
+        let path = match marks.critical.contains(&span.span_id) {
+            true => "▸ ",
+            false if marks.critical.is_empty() => "",
+            false => "  ",
+        };
         let time = span
             .elapsed_ms()
             .map_or_else(|| "open".to_owned(), milliseconds);
         let _ = writeln!(
             text,
-            "{name}{:pad$}  {bar}  {time:>8}  {}",
+            "{path}{name}{:pad$}  {bar}  {time:>8}  {}",
             "",
             status(span, paint)
         );
         for line in notes(span) {
-            let _ = writeln!(text, "{:name_width$}  {}", "", paint.dim(&line));
+            let indent = name_width + path.chars().count();
+            let _ = writeln!(text, "{:indent$}  {}", "", paint.dim(&line));
         }
+    }
+    if !marks.critical.is_empty() || !marks.gaps.is_empty() {
+        let legend = "▸ critical path   ░ open   ╌ time that nothing below covers";
+        let _ = writeln!(text, "{}", paint.dim(legend));
     }
     text
 }
@@ -154,7 +216,7 @@ fn notes(span: &Span) -> Vec<String> {
             .as_deref()
             .map(|kind| format!("{kind}: "))
             .unwrap_or_default();
-        lines.push(crate::untrusted::clean(&format!("{kind}{message}"), 300).replace('\n', " "));
+        lines.push(super::report::quoted(&format!("{kind}{message}")).replace('\n', " "));
     }
     lines
 }
@@ -166,28 +228,34 @@ struct Scale {
 }
 
 impl Scale {
-    fn bar(&self, span: &Span, paint: Paint) -> String {
-        let from = self.column(span.started_at);
+    fn bar(&self, span: &Span, gaps: &[Interval], paint: Paint) -> String {
+        let from = self.column(span.started_at).min(self.columns - 1);
         let end = span
             .completed_at
             .map_or(self.columns, |end| self.column(end));
-        let length = end
-            .saturating_sub(from)
-            .clamp(1, self.columns - from.min(self.columns - 1));
-        let from = from.min(self.columns - 1);
+        let end = end.clamp(from + 1, self.columns);
         let glyph = if span.completed_at.is_some() {
-            "█"
+            '█'
         } else {
-            "░"
+            '░'
         };
-        let bar = glyph.repeat(length);
+        let mut bar = vec![glyph; end - from];
+        for (begin, until) in gaps {
+            let begin = self.column(*begin).clamp(from, end) - from;
+            let until = self.column(*until).clamp(from, end) - from;
+            bar[begin..until.max(begin)].fill('╌');
+        }
+        let bar: String = bar.into_iter().collect();
         let bar = match span.status {
             SpanStatus::Completed => paint.green(&bar),
             SpanStatus::Started => paint.yellow(&bar),
             SpanStatus::Failed | SpanStatus::Timeout => paint.red(&bar),
         };
-        let rest = self.columns - from - length;
-        format!("{}{bar}{}", " ".repeat(from), " ".repeat(rest))
+        format!(
+            "{}{bar}{}",
+            " ".repeat(from),
+            " ".repeat(self.columns - end)
+        )
     }
 
     fn column(&self, at: DateTime<Utc>) -> usize {

@@ -1,12 +1,13 @@
 //! The boot order: configuration, log, store, pipeline, sources, and back in reverse with a bounded
 //! drain. The only place that knows all the parts.
 
+mod ask;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
-
+use self::ask::Asked;
 use crate::cli::{Arguments, Command, RunArguments};
 use crate::collect;
 use crate::config::{Config, ConfigError};
@@ -46,7 +47,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {error:#}");
     let usage = error.downcast_ref::<ConfigError>().is_some()
         || matches!(error.downcast_ref(), Some(StoreError::Configuration(_)))
-        || matches!(error.downcast_ref(), Some(QueryError::Argument { .. }));
+        || matches!(
+            error.downcast_ref(),
+            Some(QueryError::Argument { .. } | QueryError::Arguments(_))
+        );
     ExitCode::from(if usage { 2 } else { 1 })
 }
 
@@ -56,16 +60,25 @@ async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<()> {
         Some(Command::Run(run_arguments)) => run(&run_arguments, config).await,
         Some(Command::Trace { id, json }) => {
             let store = open(&config).await?;
-            let view = Query::new(Arc::clone(&store)).trace(&id).await?;
-            store.close().await;
+            let query = Query::new(Arc::clone(&store));
             let text = if json {
-                serde_json::to_string_pretty(&view)? + "\n"
+                serde_json::to_string_pretty(&query.trace(&id).await?)? + "\n"
             } else {
-                render::waterfall(&view.spans, Utc::now(), width(), Paint::for_stdout())
+                ask::picture(&query, &id, width(), Paint::for_stdout()).await?
             };
+            store.close().await;
             Ok(render::print(&text)?)
         }
         Some(Command::Migrate) => migrate(&config).await,
+        Some(question) => {
+            let Some(asked) = Asked::of(question) else {
+                return Ok(());
+            };
+            let store = open(&config).await?;
+            let text = asked.answer(&store, width()).await?;
+            store.close().await;
+            Ok(render::print(&text)?)
+        }
     }
 }
 

@@ -1,0 +1,233 @@
+//! What the analysis is given about executions: their spans by every way there is to find them, their
+//! siblings, losses and unlinked spans of their time, and what was normal then.
+//!
+//! Invariant: a number of queries that does not depend on how many executions are asked about, each
+//! served by an index and bounded in rows.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use super::{Query, QueryError};
+use crate::analysis::baseline::{Baselines, Settings};
+use crate::analysis::case::ExecutionCase;
+use crate::model::{Execution, ExecutionLink, Span, SpanStatus};
+use crate::store::{ExecutionQuestion, SpanQuestion, SpanSearch};
+
+/// Spans read at most for all executions of one question.
+const MAX_SPANS: u32 = 50_000;
+/// Executions that a baseline is learned from: enough for quantiles per model and region, few enough
+/// to be read in some ten milliseconds.
+const COHORT: u32 = 250;
+/// Spans that a baseline is learned from when no executions are known.
+const RECENT_SPANS: u32 = 3_000;
+/// Unlinked spans looked at around an execution.
+const MAX_UNLINKED: u32 = 500;
+/// Over a longer time the unlinked spans of each execution are not asked for.
+const UNLINKED_RANGE: TimeDelta = TimeDelta::hours(2);
+/// How far clocks of hosts may be apart, and how much a Modal span may outlive its caller.
+const AROUND: TimeDelta = TimeDelta::seconds(60);
+/// How far back a baseline reaches.
+pub(super) const BASELINE_WINDOW: TimeDelta = TimeDelta::days(7);
+/// How much of the time after an execution counts as its time.
+const AFTERWARDS: TimeDelta = TimeDelta::hours(6);
+
+/// What was normal at some time.
+#[derive(Debug, Clone)]
+pub(super) struct Normal {
+    /// The baselines.
+    pub(super) baselines: Baselines,
+    /// The executions that they were learned from, with their spans.
+    pub(super) cohort: Vec<ExecutionCase>,
+    /// End of the time that was looked at.
+    pub(super) at: DateTime<Utc>,
+}
+
+impl Query {
+    /// The executions with the spans of their traces.
+    pub(super) async fn cases(
+        &self,
+        executions: Vec<Execution>,
+    ) -> Result<Vec<ExecutionCase>, QueryError> {
+        if executions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<i64> = executions.iter().map(|execution| execution.id).collect();
+        let named = SpanQuestion::Executions(ids.clone());
+        let named = self.store.spans(&named, MAX_SPANS).await?;
+        let links = self.store.links_of_executions(&ids).await?;
+        let mut traces: BTreeSet<Uuid> = links.iter().map(|link| link.trace_id).collect();
+        traces.extend(named.iter().map(|span| span.trace_id));
+        let traces = SpanQuestion::Traces(traces.into_iter().collect());
+        let mut spans = self.store.spans(&traces, MAX_SPANS).await?;
+        let owners = Owners::new(&named, &links);
+        let mut found: BTreeMap<i64, Vec<Span>> = BTreeMap::new();
+        for span in spans.drain(..) {
+            if let Some(owner) = owners.of(&span) {
+                found.entry(owner).or_default().push(span);
+            }
+        }
+        let cases = executions.into_iter().map(|execution| {
+            let spans = found.remove(&execution.id).unwrap_or_default();
+            let link = owners.link(execution.id, &spans);
+            ExecutionCase {
+                link,
+                ..ExecutionCase::new(execution, spans)
+            }
+        });
+        Ok(cases.collect())
+    }
+
+    /// Enters what is known of the time in which the executions ran.
+    pub(super) async fn surround(&self, cases: &mut [ExecutionCase]) -> Result<(), QueryError> {
+        let times = cases.iter().map(|case| interval(&case.execution));
+        let Some((from, to)) = times.flatten().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else {
+            return Ok(());
+        };
+        let losses = self.store.losses(from, to).await?;
+        let unlinked = if to - from <= UNLINKED_RANGE {
+            let question = SpanQuestion::Unlinked { from, to };
+            self.store.spans(&question, MAX_UNLINKED).await?
+        } else {
+            Vec::new()
+        };
+        for case in cases {
+            let Some((from, to)) = interval(&case.execution) else {
+                continue;
+            };
+            let lost = losses
+                .iter()
+                .filter(|loss| loss.to >= from && loss.from <= to);
+            case.losses = lost.cloned().collect();
+            let near = unlinked
+                .iter()
+                .filter(|span| (from..=to).contains(&span.started_at));
+            case.unlinked = near.cloned().collect();
+        }
+        Ok(())
+    }
+
+    /// What was normal for a model, or for all, around a time.
+    pub(super) async fn normal(
+        &self,
+        model: Option<&str>,
+        around: Option<DateTime<Utc>>,
+    ) -> Result<Normal, QueryError> {
+        let now = Utc::now();
+        let at = around.map_or(now, |time| now.min(time + AFTERWARDS));
+        let from = at - BASELINE_WINDOW;
+        let recent = ExecutionQuestion::Recent {
+            from,
+            to: at,
+            failed_only: false,
+            model_id: model.map(str::to_owned),
+            region: None,
+        };
+        let executions = self.store.executions(&recent, COHORT).await?;
+        let cohort = self.cases(executions).await?;
+        let others = if cohort.iter().all(|case| case.spans.is_empty()) {
+            let search = SpanQuestion::Search(SpanSearch::all(from, at));
+            self.store.spans(&search, RECENT_SPANS).await?
+        } else {
+            Vec::new()
+        };
+        // Learning from a thousand spans takes milliseconds.
+        let learned = off_the_async_threads(move || {
+            let spans = cohort.iter().flat_map(|case| &case.spans).chain(&others);
+            let baselines = Baselines::from_spans(spans, Settings::default(), at);
+            Normal {
+                baselines,
+                cohort,
+                at,
+            }
+        });
+        learned.await
+    }
+
+    /// The row of an execution.
+    pub(super) async fn execution(&self, id: i64) -> Result<Execution, QueryError> {
+        let question = ExecutionQuestion::Ids(vec![id]);
+        let mut rows = self.store.executions(&question, 1).await?;
+        rows.pop().ok_or_else(|| {
+            QueryError::NotFound(format!(
+                "no execution {id} in this database; get_recent_failures lists failed executions with their ids, \
+                 find_timeout_root_cause those of a job"
+            ))
+        })
+    }
+}
+
+/// Runs a computation where it holds nobody up.
+pub(super) async fn off_the_async_threads<T: Send + 'static>(
+    compute: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, QueryError> {
+    let done = tokio::task::spawn_blocking(compute).await;
+    done.map_err(|error| QueryError::Failed(error.to_string()))
+}
+
+/// Whether an execution ended well.
+pub(super) fn succeeded(execution: &Execution) -> bool {
+    SpanStatus::parse(&execution.status) == SpanStatus::Completed
+}
+
+/// When the execution's spans can have begun.
+fn interval(execution: &Execution) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    let start = execution.started_at.or(execution.created_at)?;
+    let end = execution
+        .completed_at
+        .or(execution.created_at)
+        .unwrap_or(start);
+    Some((start - AROUND, end.max(start) + AROUND))
+}
+
+/// Which execution a span belongs to.
+struct Owners<'a> {
+    by_trace: HashMap<Uuid, i64>,
+    links: HashMap<i64, &'a ExecutionLink>,
+}
+
+impl<'a> Owners<'a> {
+    fn new(named: &[Span], links: &'a [ExecutionLink]) -> Self {
+        let mut best: HashMap<Uuid, &ExecutionLink> = HashMap::new();
+        for link in links {
+            let known = best.entry(link.trace_id).or_insert(link);
+            if link.confidence > known.confidence {
+                *known = link;
+            }
+        }
+        let mut by_trace: HashMap<Uuid, i64> = HashMap::new();
+        for (trace, link) in &best {
+            by_trace.insert(*trace, link.execution_id);
+        }
+        // A span that names its execution outweighs what was found out about its trace.
+        for span in named {
+            if let Some(id) = span.execution_id {
+                by_trace.insert(span.trace_id, id);
+            }
+        }
+        let links = best.into_values().map(|link| (link.execution_id, link));
+        Self {
+            by_trace,
+            links: links.collect(),
+        }
+    }
+
+    fn of(&self, span: &Span) -> Option<i64> {
+        span.execution_id
+            .or_else(|| self.by_trace.get(&span.trace_id).copied())
+    }
+
+    /// The link that led to the spans.
+    fn link(&self, execution: i64, spans: &[Span]) -> Option<ExecutionLink> {
+        let link = *self.links.get(&execution)?;
+        let used = spans.iter().any(|span| span.trace_id == link.trace_id);
+        used.then(|| link.clone())
+    }
+}
+
+/// The rows of siblings as the analysis shares them between cases.
+pub(super) fn shared(executions: &[Execution]) -> Arc<[Execution]> {
+    executions.into()
+}

@@ -1,0 +1,311 @@
+//! Questions about executions and jobs: what is fetched for each, and which analysis answers it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+
+use super::case::{BASELINE_WINDOW, Normal, off_the_async_threads, shared, succeeded};
+use super::report::{FoundSpan, RecentFailuresAndSpans};
+use super::{Arguments, Page, Query, QueryError};
+use crate::analysis::report::{Comparison, Diagnosis, JobTimeouts, Performance, TraceGaps};
+use crate::analysis::{compare, failures, gaps, job, performance, root_cause};
+use crate::model::{Execution, Regions, Span};
+use crate::store::{ExecutionQuestion, SpanQuestion, SpanSearch};
+
+/// Executions of a job that are looked at.
+const MAX_SIBLINGS: u32 = 500;
+/// Failures that patterns rest on, at least, where there are so many.
+const PATTERN_SAMPLE: usize = 100;
+/// Executions of a window that are counted one by one.
+const MAX_WINDOW: u32 = 20_000;
+/// Modal spans of a window that tokens are counted on.
+const MAX_TOKENS: u32 = 5_000;
+/// Successful executions below which a comparison looks beyond the same model.
+const FEW: usize = 20;
+/// How long a window of performance is unless the caller says.
+const DEFAULT_WINDOW: TimeDelta = TimeDelta::days(7);
+
+/// Which executions are meant.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Selection {
+    /// Only this model.
+    pub model_id: Option<String>,
+    /// Only this region, as the runner spells it.
+    pub region: Option<String>,
+    /// Only those written since.
+    pub since: Option<DateTime<Utc>>,
+}
+
+impl Selection {
+    /// Takes the selection's arguments.
+    pub fn take(arguments: &mut Arguments) -> Result<Self, QueryError> {
+        Ok(Self {
+            model_id: arguments.text_if_given("model_id")?,
+            region: arguments.text_if_given("region")?,
+            since: arguments.time("since", Utc::now())?,
+        })
+    }
+
+    fn between(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        failed_only: bool,
+    ) -> ExecutionQuestion {
+        ExecutionQuestion::Recent {
+            from,
+            to,
+            failed_only,
+            model_id: self.model_id.clone(),
+            region: self.region.clone(),
+        }
+    }
+}
+
+impl Query {
+    /// Why an execution failed or was slow.
+    pub async fn diagnose_execution(&self, id: i64) -> Result<Diagnosis, QueryError> {
+        let execution = self.execution(id).await?;
+        let siblings = match execution.job_key {
+            Some(key) => {
+                let question = ExecutionQuestion::Job(key);
+                self.store.executions(&question, MAX_SIBLINGS).await?
+            }
+            None => Vec::new(),
+        };
+        let normal = self.normal_for(&execution).await?;
+        let mut cases = self.cases(vec![execution]).await?;
+        self.surround(&mut cases).await?;
+        let siblings = shared(&siblings);
+        let mut case = cases.swap_remove(0);
+        case.siblings = siblings;
+        let now = Utc::now();
+        off_the_async_threads(move || root_cause::diagnose(&case, &normal.baselines, now)).await
+    }
+
+    /// Why a job's executions failed or were slow.
+    pub async fn find_timeout_root_cause(&self, job_id: &str) -> Result<JobTimeouts, QueryError> {
+        let job = self.store.job(job_id).await?.ok_or_else(|| {
+            QueryError::NotFound(format!(
+                "no job {:?} in this database; get_recent_failures lists failed executions with their job ids",
+                crate::untrusted::clean(job_id, 80)
+            ))
+        })?;
+        let question = ExecutionQuestion::Job(job.key);
+        let executions = self.store.executions(&question, MAX_SIBLINGS).await?;
+        let mut models: Vec<_> = executions.iter().map(|row| row.model_id.clone()).collect();
+        models.sort_unstable();
+        models.dedup();
+        let only = match models.as_slice() {
+            [Some(model)] => Some(model.as_str()),
+            _ => None,
+        };
+        let newest = executions.iter().filter_map(|row| row.created_at).max();
+        let normal = self.normal(only, newest.or(job.created_at)).await?;
+        let mut cases = self.cases(executions).await?;
+        self.surround(&mut cases).await?;
+        let now = Utc::now();
+        off_the_async_threads(move || job::analyse(&job.job_id, &cases, &normal.baselines, now))
+            .await
+    }
+
+    /// How an execution differs from successful ones.
+    pub async fn compare_with_successful(&self, id: i64) -> Result<Comparison, QueryError> {
+        let execution = self.execution(id).await?;
+        let Normal {
+            baselines,
+            mut cohort,
+            at,
+        } = self.normal_for(&execution).await?;
+        cohort.retain(|case| succeeded(&case.execution));
+        if cohort.len() < FEW && execution.model_id.is_some() {
+            let wider = self.normal(None, execution.created_at).await?;
+            let others = wider.cohort.into_iter().filter(|case| {
+                succeeded(&case.execution) && case.execution.model_id != execution.model_id
+            });
+            cohort.extend(others);
+        }
+        cohort.retain(|case| case.execution.id != id);
+        let mut cases = self.cases(vec![execution]).await?;
+        self.surround(&mut cases).await?;
+        let case = cases.swap_remove(0);
+        off_the_async_threads(move || {
+            compare::compare(&case, &cohort, &baselines, BASELINE_WINDOW, at)
+        })
+        .await
+    }
+
+    /// What failed lately. The embedded database often holds printed spans alone: those that failed
+    /// are listed where there are no executions.
+    pub async fn get_recent_failures(
+        &self,
+        selection: &Selection,
+        limit: usize,
+        page: Page,
+    ) -> Result<RecentFailuresAndSpans, QueryError> {
+        let now = Utc::now();
+        let from = selection.since.unwrap_or(DateTime::UNIX_EPOCH);
+        // Clocks of writers may run ahead.
+        let to = now + TimeDelta::minutes(5);
+        let question = selection.between(from, to, true);
+        let total = self.store.count_executions(&question).await?;
+        let wanted = page.offset.saturating_add(limit.max(PATTERN_SAMPLE));
+        let wanted = u32::try_from(wanted).unwrap_or(MAX_WINDOW).min(MAX_WINDOW);
+        let mut executions = self.store.executions(&question, wanted).await?;
+        executions.drain(..page.offset.min(executions.len()));
+        let newest = executions.first().and_then(|row| row.created_at);
+        let normal = self.normal(selection.model_id.as_deref(), newest).await?;
+        let mut cases = self.cases(executions).await?;
+        self.surround(&mut cases).await?;
+        let failed_spans = if total == 0 {
+            self.failed_printed_spans(selection, from, to, limit)
+                .await?
+        } else {
+            Vec::new()
+        };
+        let report = off_the_async_threads(move || {
+            failures::recent(total, &cases, limit, &normal.baselines, now)
+        });
+        Ok(RecentFailuresAndSpans {
+            report: report.await?,
+            failed_spans: (!failed_spans.is_empty()).then_some(failed_spans),
+        })
+    }
+
+    /// Printed spans that failed and belong to no execution.
+    async fn failed_printed_spans(
+        &self,
+        selection: &Selection,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<FoundSpan>, QueryError> {
+        let question = SpanQuestion::Failed { from, to };
+        let spans = self.store.spans(&question, MAX_SIBLINGS).await?;
+        let regions = Regions::default();
+        let meant = |span: &&Span| {
+            let model = selection.model_id.as_deref();
+            let region = selection.region.as_deref();
+            span.is_ours()
+                && span.execution_id.is_none()
+                && model.is_none_or(|model| span.model() == Some(model))
+                && region.is_none_or(|region| {
+                    span.region_name()
+                        .is_some_and(|own| regions.same(own, region))
+                })
+        };
+        Ok(spans
+            .iter()
+            .filter(meant)
+            .take(limit)
+            .map(Into::into)
+            .collect())
+    }
+
+    /// How executions performed, beside the window before.
+    pub async fn analyze_performance(
+        &self,
+        selection: &Selection,
+    ) -> Result<Performance, QueryError> {
+        let now = Utc::now();
+        let soon = now + TimeDelta::minutes(5);
+        let (from, to) = match selection.since {
+            Some(since) => (since, soon),
+            None => {
+                let all = selection.between(DateTime::UNIX_EPOCH, soon, false);
+                let newest = self.store.executions(&all, 1).await?;
+                let newest = newest.first().and_then(|row| row.created_at);
+                // Where nothing ran for long, the last window in which something did.
+                let end = newest.map_or(soon, |newest| {
+                    let after = newest + TimeDelta::milliseconds(1);
+                    if now - newest > DEFAULT_WINDOW {
+                        after
+                    } else {
+                        soon
+                    }
+                });
+                (end - DEFAULT_WINDOW, end)
+            }
+        };
+        let before = from - (to - from).min(TimeDelta::days(3650));
+        let current = self.window(selection, from, to).await?;
+        let previous = self.window(selection, before, from).await?;
+        let cut = current.executions.len() >= MAX_WINDOW as usize;
+        let regions = Regions::default();
+        let done =
+            off_the_async_threads(move || performance::analyse(&current, &previous, &regions));
+        let mut report = done.await?;
+        if cut {
+            report.notes.push(format!(
+                "only the newest {MAX_WINDOW} executions were counted; ask for a later since"
+            ));
+        }
+        Ok(report)
+    }
+
+    async fn window(
+        &self,
+        selection: &Selection,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<performance::Window, QueryError> {
+        let question = selection.between(from, to, false);
+        let executions = self.store.executions(&question, MAX_WINDOW).await?;
+        let search = SpanSearch {
+            service: Some("modal".to_owned()),
+            model_id: selection.model_id.clone(),
+            ..SpanSearch::all(from, to)
+        };
+        let question = SpanQuestion::Search(search);
+        let mut modal_spans = self.store.spans(&question, MAX_TOKENS).await?;
+        if let Some(region) = &selection.region {
+            let regions = Regions::default();
+            modal_spans.retain(|span| {
+                span.region_name()
+                    .is_some_and(|own| regions.same(own, region))
+            });
+        }
+        Ok(performance::Window {
+            from,
+            to,
+            executions,
+            modal_spans,
+        })
+    }
+
+    /// Where a trace has gaps, and what is missing from it.
+    pub async fn find_trace_gaps(&self, trace: &str) -> Result<TraceGaps, QueryError> {
+        let view = self.trace(trace).await?;
+        let start = view.spans.iter().map(|span| span.started_at).min();
+        let end = view
+            .spans
+            .iter()
+            .map(|span| span.completed_at.unwrap_or(span.started_at))
+            .max();
+        let model = view.spans.iter().find_map(Span::model).map(str::to_owned);
+        let normal = self.normal(model.as_deref(), end).await?;
+        let around = TimeDelta::seconds(60);
+        let (from, to) = match start.zip(end) {
+            Some((start, end)) => (start - around, end + around),
+            None => (normal.at, normal.at),
+        };
+        let losses = self.store.losses(from, to).await?;
+        let unlinked = SpanQuestion::Unlinked { from, to };
+        let mut unlinked = self.store.spans(&unlinked, MAX_SIBLINGS).await?;
+        unlinked.retain(|span| span.trace_id != view.trace_id);
+        off_the_async_threads(move || {
+            gaps::find(
+                view.trace_id,
+                &view.spans,
+                &normal.baselines,
+                &losses,
+                &unlinked,
+            )
+        })
+        .await
+    }
+
+    async fn normal_for(&self, execution: &Execution) -> Result<Normal, QueryError> {
+        let at = execution.created_at.or(execution.started_at);
+        self.normal(execution.model_id.as_deref(), at).await
+    }
+}
