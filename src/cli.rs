@@ -48,7 +48,8 @@ pub struct CommonArguments {
 /// How to collect.
 #[derive(Debug, Clone, Default, Args)]
 pub struct RunArguments {
-    /// Where lines come from: stdin. Repeatable. [default: stdin when it is not a terminal]
+    /// Where lines come from: stdin, modal:APP, command:COMMAND, file:PATH-OR-PATTERN or http:URL.
+    /// Repeatable. [default: stdin when it is not a terminal]
     #[arg(long = "source", value_name = "SPEC")]
     pub sources: Vec<String>,
     /// Address to serve on, or none  [default: 127.0.0.1:7410]

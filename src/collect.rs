@@ -1,11 +1,12 @@
 //! Collecting: sources feed the pipeline until they end or the process is told to stop; then
 //! everything that was read is stored, within a deadline, and summed up.
+//!
+//! Each source runs in a task of its own; one that fails is reported and never stops another.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use chrono::Utc;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,52 +14,187 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, SourceSpec};
-use crate::pipeline::{Pipeline, Stats, expire};
-use crate::source::{SourceError, StdinSource};
-use crate::store::Store;
+use crate::pipeline::{Health, Pipeline, Stats, expire};
+use crate::source::{
+    CommandSource, FileSource, Intake, Outlet, SourceError, SourceState, StdinSource,
+};
+use crate::store::{Spool, Store};
 
 /// How long a drain may take before what is left is given up, well under systemd's 90 s.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+/// How long sources may take to end once told to.
+const SOURCES_DEADLINE: Duration = Duration::from_secs(5);
 /// How often open spans are checked against their deadline.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Collects until the sources end or a signal comes.
-pub async fn run(store: Arc<dyn Store>, config: &Config, keep_serving: bool) -> anyhow::Result<()> {
-    let began = Instant::now();
-    let stop = CancellationToken::new();
-    let pipeline = Pipeline::start(Arc::clone(&store), config.batch);
-    let stats = Arc::clone(&pipeline.stats);
-    let mut sources = JoinSet::new();
-    for spec in chosen_sources(config) {
-        match spec {
+/// Sources and pipeline, running.
+#[derive(Debug)]
+pub struct Collection {
+    store: Arc<dyn Store>,
+    deadline: Duration,
+    began: Instant,
+    stop: CancellationToken,
+    pipeline: Pipeline,
+    sources: JoinSet<Result<(), SourceError>>,
+}
+
+impl Collection {
+    /// Starts everything that the configuration names. A database that is away keeps nobody from
+    /// starting, one that refuses does.
+    pub async fn start(store: Arc<dyn Store>, config: &Config) -> anyhow::Result<Self> {
+        match store.migrate().await {
+            Ok(()) => {}
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "starting without the database; what is read is spooled");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let place = &config.spool;
+        let spool = Spool::open(&place.directory, &config.database, place.max_bytes)?;
+        let mut collection = Self {
+            pipeline: Pipeline::start(Arc::clone(&store), spool, config.batch)?,
+            store,
+            deadline: config.deadline,
+            began: Instant::now(),
+            stop: CancellationToken::new(),
+            sources: JoinSet::new(),
+        };
+        for spec in chosen_sources(config) {
+            collection.spawn(&spec, config);
+        }
+        Ok(collection)
+    }
+
+    /// What takes in pushed logs; it answers that it has stopped once collecting has.
+    pub fn intake(&self) -> Intake {
+        Intake::new(&self.pipeline.input, &self.pipeline.stats.sources)
+    }
+
+    /// What health checks and metrics read.
+    pub fn health(&self) -> Health {
+        Health::new(Arc::clone(&self.pipeline.stats))
+    }
+
+    fn spawn(&mut self, spec: &SourceSpec, config: &Config) {
+        let out = Outlet {
+            input: self.pipeline.input.clone(),
+            status: self.pipeline.stats.sources.named(&spec.to_string()),
+            stop: self.stop.clone(),
+            store: Arc::clone(&self.store),
+        };
+        match spec.clone() {
             SourceSpec::Stdin => {
-                let progress = progress_of_stdin();
-                let bar = progress.clone();
-                let source = StdinSource.run(pipeline.input.clone(), stop.clone(), move |bytes| {
-                    bar.inc(bytes as u64);
-                });
-                sources.spawn(async move {
-                    let ended = source.await;
+                self.supervise(out.clone(), async move {
+                    let progress = progress_of_stdin();
+                    let bar = progress.clone();
+                    let ended = StdinSource
+                        .run(out, move |bytes| bar.inc(bytes as u64))
+                        .await;
                     progress.finish_and_clear();
                     ended
                 });
             }
+            SourceSpec::Command(command) => {
+                self.supervise(out.clone(), CommandSource { command }.run(out));
+            }
+            SourceSpec::File(pattern) => {
+                self.supervise(out.clone(), FileSource { pattern }.run(out));
+            }
+            SourceSpec::Modal { .. } | SourceSpec::Http(_) => {
+                let _ = config;
+            }
         }
     }
-    let stays = keep_serving || sources.is_empty();
-    let ended = supervise(&mut sources, &store, &stats, config.deadline, stays).await;
-    stop.cancel();
-    while sources.join_next().await.is_some() {}
-    let drained = tokio::time::timeout(DRAIN_DEADLINE, pipeline.drain()).await;
-    let spans_left = matches!(drained, Err(_) | Ok(Err(_)));
-    if !spans_left {
-        expire(store.as_ref(), &stats, Utc::now(), config.deadline).await?;
+
+    /// Runs a source in a task of its own and reports its end.
+    fn supervise(
+        &mut self,
+        out: Outlet,
+        source: impl Future<Output = Result<(), SourceError>> + Send + 'static,
+    ) {
+        // A task of its own for the source, so that even its panic is only its own end.
+        let source = tokio::spawn(source);
+        self.sources.spawn(async move {
+            let ended = source
+                .await
+                .unwrap_or_else(|error| Err(SourceError::Abnormal(error.to_string())));
+            match &ended {
+                Ok(()) => out.status.enter(SourceState::Ended),
+                Err(error) if error.is_shutdown() => {}
+                Err(error) => out.status.enter(SourceState::Failed(error.to_string())),
+            }
+            ended
+        });
     }
-    eprint!("{}", stats.snapshot().summary(began.elapsed()));
-    drained.with_context(|| {
-        format!("the store did not take everything within {DRAIN_DEADLINE:?}; what was not committed is read again from sources that can be")
-    })??;
-    ended
+
+    /// Runs until the sources end or a signal comes, and stores what was read. With `stays` it goes
+    /// on after the sources have ended.
+    pub async fn run(mut self, stays: bool) -> anyhow::Result<()> {
+        let stays = stays || self.sources.is_empty();
+        let ended = self.wait(stays).await;
+        self.stop.cancel();
+        let all = async { while self.sources.join_next().await.is_some() {} };
+        if tokio::time::timeout(SOURCES_DEADLINE, all).await.is_err() {
+            tracing::warn!("some sources did not end in time; going on without them");
+            self.sources.abort_all();
+        }
+        drop(self.sources);
+        let stats = Arc::clone(&self.pipeline.stats);
+        let drained = tokio::time::timeout(DRAIN_DEADLINE, self.pipeline.drain()).await;
+        if let Ok(Ok(())) = drained {
+            expire(self.store.as_ref(), &stats, Utc::now(), self.deadline).await?;
+        }
+        eprint!("{}", stats.snapshot().summary(self.began.elapsed()));
+        match drained {
+            Ok(drained) => drained?,
+            Err(_) => return Err(left_behind(&stats)),
+        }
+        ended
+    }
+
+    /// Waits for the sources' end or a signal, and expires open spans meanwhile.
+    async fn wait(&mut self, stays: bool) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut expiry = tokio::time::interval(EXPIRY_INTERVAL);
+        expiry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        expiry.tick().await;
+        let mut last = Ok(());
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = expiry.tick() => {
+                    let (store, stats) = (self.store.as_ref(), &self.pipeline.stats);
+                    if let Err(error) = expire(store, stats, Utc::now(), self.deadline).await {
+                        tracing::warn!(%error, "cannot look for spans past their deadline; trying again later");
+                    }
+                }
+                Some(ended) = self.sources.join_next() => {
+                    last = ended.unwrap_or(Ok(()));
+                    if self.sources.is_empty() && !stays {
+                        return Ok(last?);
+                    }
+                }
+            }
+        }
+        drop(last);
+        tracing::info!("told to stop; storing what was read");
+        Ok(())
+    }
+}
+
+/// The error of a drain that took too long.
+fn left_behind(stats: &Stats) -> anyhow::Error {
+    let trouble = stats
+        .store_trouble()
+        .unwrap_or_else(|| "it is too slow".into());
+    let (spooled, _) = stats.spool();
+    anyhow::anyhow!(
+        "the store did not take everything within {} s: {trouble}; {spooled} bytes wait in the spool \
+         and are stored when the collector next runs with this database",
+        DRAIN_DEADLINE.as_secs()
+    )
 }
 
 /// Named sources, else stdin when something can be coming from there.
@@ -73,40 +209,6 @@ fn chosen_sources(config: &Config) -> Vec<SourceSpec> {
         return Vec::new();
     }
     vec![SourceSpec::Stdin]
-}
-
-/// Waits for the sources' end or a signal, and expires open spans meanwhile.
-async fn supervise(
-    sources: &mut JoinSet<Result<(), SourceError>>,
-    store: &Arc<dyn Store>,
-    stats: &Stats,
-    deadline: Duration,
-    stays: bool,
-) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut expiry = tokio::time::interval(EXPIRY_INTERVAL);
-    expiry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    expiry.tick().await;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = expiry.tick() => {
-                if let Err(error) = expire(store.as_ref(), stats, Utc::now(), deadline).await {
-                    tracing::warn!(%error, "cannot look for spans past their deadline; trying again later");
-                }
-            }
-            Some(ended) = sources.join_next() => {
-                ended.context("a source ended abnormally")??;
-                if sources.is_empty() && !stays {
-                    return Ok(());
-                }
-            }
-        }
-    }
-    tracing::info!("told to stop; storing what was read");
-    Ok(())
 }
 
 /// A bar on stderr while a file is read through standard input; hidden elsewhere.

@@ -16,6 +16,9 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:7410";
 /// After this time without an end a span counts as timed out.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
+/// How much may wait on disk while the database is away, in MiB: hours of a busy application.
+const DEFAULT_SPOOL_MIB: u64 = 1024;
+
 /// A mistake in the configuration or on the command line.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -66,6 +69,10 @@ pub struct ConfigFile {
     pub deadline_seconds: Option<u64>,
     /// When a batch is full.
     pub batch: BatchFile,
+    /// Where batches wait while the database is away.
+    pub spool: SpoolFile,
+    /// How Modal is followed.
+    pub modal: ModalFile,
     /// The process's own log.
     pub log: LogFile,
 }
@@ -80,6 +87,34 @@ pub struct BatchFile {
     pub bytes: Option<usize>,
     /// Milliseconds.
     pub age_ms: Option<u64>,
+}
+
+/// Section `[spool]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpoolFile {
+    /// Folder; below the state directory unless named.
+    pub directory: Option<PathBuf>,
+    /// Bound in MiB.
+    pub max_mib: Option<u64>,
+}
+
+/// Section `[modal]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModalFile {
+    /// The `modal` command; found on the search path unless named.
+    pub cli: Option<PathBuf>,
+    /// A Python that has the package `modal`; the command's own unless named.
+    pub python: Option<PathBuf>,
+    /// Environment of apps that name none; `MODAL_ENVIRONMENT` else.
+    pub environment: Option<String>,
+    /// Profile of Modal's configuration; `MODAL_PROFILE` else.
+    pub profile: Option<String>,
+    /// Hours that are fetched when an app is followed for the first time.
+    pub backfill_hours: Option<u64>,
+    /// Seconds between two looks for lines that following missed.
+    pub reconcile_seconds: Option<u64>,
 }
 
 /// Section `[log]`.
@@ -118,10 +153,23 @@ pub struct Config {
     pub deadline: Duration,
     /// When a batch is full.
     pub batch: BatchLimits,
+    /// Where batches wait while the database is away.
+    pub spool: SpoolPlace,
+    /// How Modal is followed.
+    pub modal: ModalFile,
     /// Level of the process's own log.
     pub log_level: String,
     /// Form of the process's own log.
     pub log_format: LogFormat,
+}
+
+/// Where batches wait while the database is away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolPlace {
+    /// Folder.
+    pub directory: PathBuf,
+    /// Bound in bytes.
+    pub max_bytes: u64,
 }
 
 /// An address to listen on.
@@ -138,22 +186,80 @@ pub struct Listen {
 pub enum SourceSpec {
     /// Standard input.
     Stdin,
+    /// A Modal app, and the environment it is in where that was named.
+    Modal {
+        /// Name or id of the app.
+        app: String,
+        /// Modal environment.
+        environment: Option<String>,
+    },
+    /// A command for the shell.
+    Command(String),
+    /// A path or pattern.
+    File(PathBuf),
+    /// A URL that answers with a stream of lines.
+    Http(String),
 }
 
 impl FromStr for SourceSpec {
     type Err = ConfigError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text
+        let (kind, rest) = text
             .split_once(':')
-            .map_or((text, ""), |(kind, rest)| (kind, rest.trim()))
-        {
+            .map_or((text, ""), |(kind, rest)| (kind, rest.trim()));
+        match (kind, rest) {
             ("stdin" | "-", "") => Ok(Self::Stdin),
+            ("modal", app) if !app.is_empty() => Ok(match app.rsplit_once('@') {
+                Some((app, environment)) => Self::Modal {
+                    app: app.to_owned(),
+                    environment: Some(environment.to_owned()),
+                },
+                None => Self::Modal {
+                    app: app.to_owned(),
+                    environment: None,
+                },
+            }),
+            ("command", command) if !command.is_empty() => Ok(Self::Command(command.to_owned())),
+            ("file", path) if !path.is_empty() => Ok(Self::File(path.into())),
+            ("http" | "https", rest) if rest.starts_with("//") => Ok(Self::Http(text.to_owned())),
+            ("http", url) if url.starts_with("http://") || url.starts_with("https://") => {
+                Ok(Self::Http(url.to_owned()))
+            }
             _ => Err(ConfigError::Value {
                 what: "source",
                 value: text.to_owned(),
-                reason: "expected stdin".into(),
+                reason: "expected stdin, modal:APP, modal:APP@ENVIRONMENT, command:COMMAND, \
+                         file:PATH-OR-PATTERN or http:URL"
+                    .into(),
             }),
+        }
+    }
+}
+
+impl std::fmt::Display for SourceSpec {
+    /// The name under which the source is known everywhere.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stdin => f.write_str("stdin"),
+            Self::Modal {
+                app,
+                environment: None,
+            } => write!(f, "modal:{app}"),
+            Self::Modal {
+                app,
+                environment: Some(environment),
+            } => write!(f, "modal:{app}@{environment}"),
+            Self::Command(command) => write!(f, "command:{command}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            // What stands behind the path of a URL can hold a token.
+            Self::Http(url) => {
+                write!(
+                    f,
+                    "http:{}",
+                    url.split(['?', '#']).next().unwrap_or_default()
+                )
+            }
         }
     }
 }
@@ -176,7 +282,6 @@ impl Config {
         };
         let defaults = BatchLimits::default();
         Ok(Self {
-            database,
             listen: listen(overrides.listen.or(written.listen))?,
             sources: sources
                 .iter()
@@ -193,6 +298,9 @@ impl Config {
                     .age_ms
                     .map_or(defaults.age, Duration::from_millis),
             },
+            spool: spool(written.spool, &database)?,
+            database,
+            modal: written.modal,
             log_level: written.log.level.unwrap_or_else(|| "info".into()),
             log_format: overrides
                 .log_format
@@ -210,6 +318,24 @@ fn read_file(path: &Path) -> Result<ConfigFile, ConfigError> {
     toml::from_str(&text).map_err(|error| ConfigError::Invalid {
         path: path.to_owned(),
         reason: error.to_string(),
+    })
+}
+
+/// Beside an embedded database where no state directory is known.
+fn spool(written: SpoolFile, database: &str) -> Result<SpoolPlace, ConfigError> {
+    let beside = || {
+        let path = Path::new(database.strip_prefix("sqlite:")?);
+        Some(path.parent()?.to_owned())
+    };
+    let directory = match written.directory {
+        Some(directory) => directory,
+        None => state_directory()
+            .or_else(|error| beside().ok_or(error))?
+            .join("spool"),
+    };
+    Ok(SpoolPlace {
+        directory,
+        max_bytes: written.max_mib.unwrap_or(DEFAULT_SPOOL_MIB) << 20,
     })
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use self::ask::Asked;
 use crate::cli::{Arguments, Command, RunArguments};
-use crate::collect;
+use crate::collect::Collection;
 use crate::config::{Config, ConfigError};
 use crate::query::{Query, QueryError};
 use crate::render::{self, Paint};
@@ -83,8 +83,9 @@ async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<()> {
 }
 
 async fn run(arguments: &RunArguments, config: Config) -> anyhow::Result<()> {
-    let store = open(&config).await?;
-    let result = collect::run(Arc::clone(&store), &config, arguments.keep_serving).await;
+    let store = store::open(&config.database).await?;
+    let collection = Collection::start(Arc::clone(&store), &config).await?;
+    let result = collection.run(arguments.keep_serving).await;
     store.close().await;
     result
 }

@@ -16,6 +16,7 @@
 //! `span_id`, which is how a late line finds its span after a restart. Whole seconds, because that is
 //! all the Modal CLI prints of a time which other transports know to the microsecond.
 
+use serde::{Deserialize, Serialize};
 use uuid::{Builder, Uuid};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -30,7 +31,7 @@ pub(super) enum Anchor {
 }
 
 /// Which lines belong together: the id in the brackets, and where it was printed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SpanKey {
     /// The id between the brackets; hex digits in lower case.
     pub log_id: String,

@@ -8,6 +8,7 @@
 use std::cmp::Ordering;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -23,7 +24,7 @@ const MAX_STEPS: usize = 64;
 const UNNAMED: (&str, &str) = ("modal", "inference");
 
 /// How exact a time is, coarsest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Precision {
     /// The line carried no time; it is when the line was read.
     Arrival,
@@ -61,7 +62,7 @@ impl Precision {
 }
 
 /// When a line was printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {
     /// The time.
     pub at: DateTime<Utc>,
@@ -70,7 +71,7 @@ pub struct Moment {
 }
 
 /// How a span ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Outcome {
     /// `SUCCESS`.
     Completed,
@@ -81,7 +82,7 @@ pub enum Outcome {
 }
 
 /// The closing line of a span.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct End {
     /// When it was printed.
     pub moment: Moment,
@@ -96,7 +97,7 @@ pub struct End {
 }
 
 /// Something that happened inside a span.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// When it was printed.
     pub at: DateTime<Utc>,
@@ -118,7 +119,7 @@ impl Step {
 }
 
 /// Context that a line carried explicitly.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Context {
     /// `trace_id=`.
     pub trace_id: Option<Uuid>,
@@ -131,7 +132,7 @@ pub struct Context {
 }
 
 /// All that is known of one printed span.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
     /// Log id and scope.
     pub key: SpanKey,

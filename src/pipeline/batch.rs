@@ -29,9 +29,12 @@ pub(super) async fn run(
         let next = tokio::select! {
             next = input.recv() => next,
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                let unsettled = stage.streams.settle(Utc::now(), &stage.stats);
                 stage.flush().await?;
-                // Positions of rows that are still being written wait for the next look.
-                stage.due = stage.ledger.is_behind().then(|| Instant::now() + limits.age);
+                // Positions of rows that are still being written wait for the next look, and so does
+                // what a stream holds back for the rest of it.
+                let again = unsettled || stage.ledger.is_behind();
+                stage.due = again.then(|| Instant::now() + limits.age);
                 continue;
             }
         };
@@ -41,6 +44,7 @@ pub(super) async fn run(
             stage.flush().await?;
         }
     }
+    stage.streams.settle_pipes(Utc::now(), &stage.stats);
     stage.flush().await?;
     while stage.ledger.is_behind() {
         // A writer that has failed commits nothing more; its outlet is closed.
@@ -137,15 +141,20 @@ impl Stage {
             parts[shard(&seen.key) % writers].observations.push(seen);
         };
         loose.observations.into_iter().for_each(&mut place);
-        let mut checkpoints = self.streams.drain(&mut place);
-        checkpoints.append(&mut self.marks);
+        // A stream that ended comes before its successor of the same name, and so do their positions.
+        let mut checkpoints = std::mem::take(&mut self.marks);
+        checkpoints.extend(self.streams.drain(&mut place));
         parts[0].spans = loose.spans;
         parts[0].losses = loose.losses;
         let flush = Flush {
             parts: parts.iter().filter(|part| !part.is_empty()).count(),
             checkpoints,
             acknowledgements: std::mem::take(&mut self.acknowledgements),
+            opened: Instant::now().into_std(),
         };
+        if flush.parts == 0 && flush.checkpoints.is_empty() && flush.acknowledgements.is_empty() {
+            return self.flush_checkpoints().await;
+        }
         let number = self.ledger.open(flush);
         for (outlet, batch) in self.outlets.iter().zip(parts) {
             if !batch.is_empty() {

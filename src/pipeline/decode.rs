@@ -3,16 +3,22 @@
 //! One decoder and one pairer a stream; pure and synchronous.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use beacon_parsers::{Counts, Decoder, Envelope, Precision, Timestamp};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use super::pair::Pairer;
 use super::stats::Stats;
 use crate::model::Observation;
-use crate::source::{Message, OffsetCheckpoint, StreamId};
+use crate::source::{Message, OffsetCheckpoint, SourceStatus, StreamId};
 use crate::store::Checkpoint;
+
+/// After this time without input a half line or traceback is handed on as it is: its rest would have
+/// come within the second by which the CLI cuts lines.
+const QUIET: TimeDelta = TimeDelta::seconds(2);
 
 /// The decoding state of every open stream.
 #[derive(Default)]
@@ -26,14 +32,19 @@ struct Stream {
     counted: Counts,
     unmatched: u64,
     evicted: u64,
+    status: Arc<SourceStatus>,
+    /// When something last came; none once the stream was settled.
+    fed: Option<DateTime<Utc>>,
     checkpoint: Option<OffsetCheckpoint>,
     /// Offset of the last checkpoint that was handed on.
     handed_on: Option<u64>,
 }
 
 impl Stream {
-    fn new(id: &StreamId) -> Self {
+    fn new(id: &StreamId, stats: &Stats) -> Self {
         Self {
+            status: stats.sources.named(id.source()),
+            fed: None,
             decoder: Decoder::new(),
             pairer: Pairer::new(id.source().clone()),
             counted: Counts::default(),
@@ -47,6 +58,10 @@ impl Stream {
     fn count(&mut self, stats: &Stats) {
         let now = self.decoder.counts();
         stats.add_counts(&self.counted, now);
+        let lines = now.lines - self.counted.lines;
+        self.status.lines.fetch_add(lines, Relaxed);
+        let trace_lines = now.trace_lines - self.counted.trace_lines;
+        self.status.trace_lines.fetch_add(trace_lines, Relaxed);
         self.counted.clone_from(now);
         stats.add_pairing(
             self.pairer.unmatched() - self.unmatched,
@@ -54,6 +69,15 @@ impl Stream {
         );
         self.unmatched = self.pairer.unmatched();
         self.evicted = self.pairer.evicted();
+    }
+
+    /// Hands on what waits for the rest of it.
+    fn settle(&mut self, now: DateTime<Utc>, stats: &Stats) {
+        self.fed = None;
+        let pairer = &mut self.pairer;
+        self.decoder
+            .flush(&mut |record| pairer.observe(&record, now));
+        self.count(stats);
     }
 
     /// Where the stream resumes now, if that moved.
@@ -84,7 +108,8 @@ impl Streams {
         now: DateTime<Utc>,
         stats: &Stats,
     ) {
-        let stream = self.stream(id);
+        let stream = self.stream(id, stats);
+        stream.fed = Some(now);
         if checkpoint.is_some() {
             stream.checkpoint = checkpoint;
         }
@@ -102,7 +127,8 @@ impl Streams {
         now: DateTime<Utc>,
         stats: &Stats,
     ) {
-        let stream = self.stream(id);
+        let stream = self.stream(id, stats);
+        stream.fed = Some(now);
         for message in messages {
             let envelope = Envelope {
                 timestamp: message.unix_micros.map(|unix_micros| Timestamp {
@@ -166,9 +192,31 @@ impl Streams {
         positions
     }
 
-    fn stream(&mut self, id: &StreamId) -> &mut Stream {
+    /// Settles streams that have been quiet; whether some have still to be looked at.
+    pub(super) fn settle(&mut self, now: DateTime<Utc>, stats: &Stats) -> bool {
+        let mut fed = false;
+        for stream in self.open.values_mut() {
+            match stream.fed {
+                Some(at) if now - at >= QUIET => stream.settle(now, stats),
+                Some(_) => fed = true,
+                None => {}
+            }
+        }
+        fed
+    }
+
+    /// Settles streams that can't be read again, because nothing more will come.
+    pub(super) fn settle_pipes(&mut self, now: DateTime<Utc>, stats: &Stats) {
+        for stream in self.open.values_mut() {
+            if stream.checkpoint.is_none() {
+                stream.settle(now, stats);
+            }
+        }
+    }
+
+    fn stream(&mut self, id: &StreamId, stats: &Stats) -> &mut Stream {
         self.open
             .entry(id.clone())
-            .or_insert_with(|| Stream::new(id))
+            .or_insert_with(|| Stream::new(id, stats))
     }
 }

@@ -3,15 +3,20 @@
 //! Every flush gets a number and is written in parts by several writers side by side. A checkpoint
 //! is handed to a writer only when every earlier flush is committed and the writer's own part is the
 //! last one missing, so it commits in the same transaction as the last rows that it stands for.
+//! While the store is away, flushes that pile up are joined: they are released together.
 //! A checkpoint that lags is harmless (what is read again changes no row); one that leads is a loss.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::sync::{Notify, oneshot};
 
 use crate::store::Checkpoint;
+
+/// Flushes kept apart; more than a busy store has under way at once.
+const MAX_APART: usize = 64;
 
 /// Shared between the batch stage and the writers.
 #[derive(Debug, Default)]
@@ -36,13 +41,35 @@ pub(super) struct Flush {
     pub(super) parts: usize,
     pub(super) checkpoints: Vec<Checkpoint>,
     pub(super) acknowledgements: Vec<oneshot::Sender<()>>,
+    pub(super) opened: Instant,
+}
+
+impl Flush {
+    /// Takes over a later flush: both are released with the last of their parts.
+    fn join(&mut self, later: Self) {
+        self.parts += later.parts;
+        self.checkpoints.retain(|known| {
+            later
+                .checkpoints
+                .iter()
+                .all(|new| new.source != known.source)
+        });
+        self.checkpoints.extend(later.checkpoints);
+        self.acknowledgements.extend(later.acknowledgements);
+        // Whoever gave up waiting needs no answer.
+        self.acknowledgements.retain(|waiting| !waiting.is_closed());
+    }
 }
 
 impl Ledger {
     /// Enters a flush; returns its number.
     pub(super) fn open(&self, flush: Flush) -> u64 {
         let mut state = self.lock();
-        state.flushes.push_back(flush);
+        if state.flushes.len() < MAX_APART {
+            state.flushes.push_back(flush);
+        } else if let Some(last) = state.flushes.back_mut() {
+            last.join(flush);
+        }
         let number = state.first + state.flushes.len() as u64 - 1;
         state.release();
         number
@@ -78,6 +105,30 @@ impl Ledger {
         } else {
             state.take_ready()
         }
+    }
+
+    /// Checkpoints that could not be written after all. They may stand for rows that are not
+    /// committed, so they wait for the oldest flush.
+    pub(super) fn give_back(&self, checkpoints: Vec<Checkpoint>) {
+        if checkpoints.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        state.carried = false;
+        if let Some(oldest) = state.flushes.front_mut() {
+            oldest.checkpoints.splice(0..0, checkpoints);
+            return;
+        }
+        for Checkpoint { source, position } in checkpoints {
+            state.ready.entry(source).or_insert(position);
+        }
+    }
+
+    /// How long the oldest input that is not committed has been waiting.
+    pub(super) fn lag(&self) -> Duration {
+        let state = self.lock();
+        let oldest = state.flushes.front();
+        oldest.map_or(Duration::ZERO, |flush| flush.opened.elapsed())
     }
 
     /// A part is committed, with the checkpoints it carried.

@@ -12,23 +12,27 @@
 mod batch;
 mod decode;
 mod expire;
+mod health;
 mod ledger;
+mod metrics;
 mod pair;
 mod sink;
 mod stats;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 pub use expire::expire;
+pub use health::{Health, Readiness, SourceReadiness};
 pub use pair::Pairer;
 pub use sink::SinkError;
 pub use stats::{Stats, StatsSnapshot};
 
 use crate::source::{INPUT_QUEUE, InputSender};
-use crate::store::Store;
+use crate::store::{Spool, Store};
 
 /// When a batch is full.
 #[derive(Debug, Clone, Copy)]
@@ -59,15 +63,22 @@ pub struct Pipeline {
     /// Counters, updated while it runs.
     pub stats: Arc<Stats>,
     tasks: tokio::task::JoinSet<Result<(), SinkError>>,
+    /// Held for its lock.
+    spool: Spool,
 }
 
 impl Pipeline {
-    /// Starts the stages.
-    pub fn start(store: Arc<dyn Store>, limits: BatchLimits) -> Self {
+    /// Starts the stages; what an earlier process left in the spool is stored first.
+    pub fn start(
+        store: Arc<dyn Store>,
+        spool: Spool,
+        limits: BatchLimits,
+    ) -> Result<Self, SinkError> {
         let stats = Arc::new(Stats::default());
+        stats.spool_limit.store(spool.limit(), Relaxed);
         let (input, inbox) = mpsc::channel(INPUT_QUEUE);
         let mut tasks = tokio::task::JoinSet::new();
-        let (outlets, ledger) = sink::spawn(&mut tasks, store, Arc::clone(&stats));
+        let (outlets, ledger) = sink::spawn(&mut tasks, store, &spool, Arc::clone(&stats))?;
         tasks.spawn(batch::run(
             inbox,
             outlets,
@@ -75,17 +86,21 @@ impl Pipeline {
             limits,
             Arc::clone(&stats),
         ));
-        Self {
+        Ok(Self {
             input,
             stats,
             tasks,
-        }
+            spool,
+        })
     }
 
     /// Drops this handle's sender and waits until everything that was sent is stored.
     pub async fn drain(self) -> Result<(), SinkError> {
         let Self {
-            input, mut tasks, ..
+            input,
+            mut tasks,
+            spool: _lock,
+            ..
         } = self;
         drop(input);
         let mut result = Ok(());

@@ -1,27 +1,41 @@
-//! Writes batches to the store, several side by side, and tries again until they are stored.
+//! Writes batches to the store, several side by side; while it is away they wait in the spool.
+//!
+//! Each writer has at most one write under way. What can't be stored soon goes to the writer's lane of
+//! the spool, so that a database that is away, slow or silent holds up nobody, and what is on its way
+//! when the process ends is not lost. Once the store is back the lane is emptied before anything new is
+//! taken in. Only when the lane is full does a writer stop taking in, and the sources wait.
+//!
+//! Invariant: a part counts as committed when the database has it, never when the spool has it.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 use super::ledger::Ledger;
 use super::stats::Stats;
-use crate::store::{Batch, Store, StoreError, Written};
+use crate::store::{Batch, Checkpoint, Entry, Lane, Spool, SpoolError, Store, StoreError, Written};
 
 /// Parts waiting for each writer: one is being written, one is ready.
 const PART_QUEUE: usize = 1;
 /// First and longest pause between tries.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// A write that takes longer is no longer waited for: what comes goes to the spool.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Rows from the spool that are stored in one transaction.
+const DRAIN_ROWS: usize = 2_000;
 
 /// What ends the pipeline.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// The store refuses and trying again can't help.
+    /// The spool can't be opened.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Spool(#[from] SpoolError),
     /// A writer ended early; its own error says why.
     #[error("a writer has stopped")]
     WriterGone,
@@ -38,59 +52,321 @@ pub(super) struct Part {
     pub(super) batch: Batch,
 }
 
+/// What all writers share.
+#[derive(Debug)]
+struct Shared {
+    store: Arc<dyn Store>,
+    /// The schema is completed before the first write: the database may come up after us.
+    prepared: OnceCell<()>,
+    ledger: Arc<Ledger>,
+    stats: Arc<Stats>,
+    /// Tells flushes of this process from those that an earlier one left in the spool.
+    run: u64,
+}
+
+impl Shared {
+    async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
+        self.prepared
+            .get_or_try_init(|| self.store.migrate())
+            .await?;
+        self.store.write(batch).await
+    }
+}
+
 /// Starts the writers; the batch stage feeds them.
 pub(super) fn spawn(
     tasks: &mut JoinSet<Result<(), SinkError>>,
     store: Arc<dyn Store>,
+    spool: &Spool,
     stats: Arc<Stats>,
-) -> (Vec<mpsc::Sender<Part>>, Arc<Ledger>) {
-    let ledger = Arc::new(Ledger::default());
-    let outlets = (0..store.writers().max(1))
-        .map(|_| {
-            let (outlet, inbox) = mpsc::channel(PART_QUEUE);
-            tasks.spawn(run(
-                inbox,
-                Arc::clone(&store),
-                Arc::clone(&ledger),
-                Arc::clone(&stats),
-            ));
-            outlet
-        })
-        .collect();
-    (outlets, ledger)
-}
-
-async fn run(
-    mut inbox: mpsc::Receiver<Part>,
-    store: Arc<dyn Store>,
-    ledger: Arc<Ledger>,
-    stats: Arc<Stats>,
-) -> Result<(), SinkError> {
-    while let Some(Part { flush, mut batch }) = inbox.recv().await {
-        if let Some(number) = flush {
-            batch.checkpoints.extend(ledger.take_checkpoints(number));
-        }
-        let carried = !batch.checkpoints.is_empty();
-        let written = write(store.as_ref(), &batch, &stats).await?;
-        ledger.commit(flush, carried);
-        stats.add_written(&written);
+) -> Result<(Vec<mpsc::Sender<Part>>, Arc<Ledger>), SinkError> {
+    let ledger = Arc::clone(&stats.ledger);
+    let writers = store.writers().max(1);
+    let shared = Arc::new(Shared {
+        store,
+        prepared: OnceCell::new(),
+        ledger: Arc::clone(&ledger),
+        stats,
+        run: uuid::Uuid::new_v4().as_u64_pair().0,
+    });
+    let mut outlets = Vec::new();
+    for number in 0..writers {
+        let (outlet, inbox) = mpsc::channel(PART_QUEUE);
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            number,
+            lane: spool.lane(number, writers)?,
+            under_way: None,
+            held: None,
+            failing: false,
+            pause: PAUSES.0,
+            retry_at: Instant::now(),
+        };
+        writer.show_lane();
+        tasks.spawn(writer.run(inbox));
+        outlets.push(outlet);
     }
-    Ok(())
+    Ok((outlets, ledger))
 }
 
-/// Writes a batch however long the store is away; gives up only where trying again can't help.
-async fn write(store: &dyn Store, batch: &Batch, stats: &Stats) -> Result<Written, StoreError> {
-    let mut pause = PAUSES.0;
-    loop {
-        match store.write(batch).await {
-            Ok(written) => return Ok(written),
-            Err(error) if error.is_transient() => {
-                stats.retries.fetch_add(1, Relaxed);
-                tracing::warn!(%error, retry_in = ?pause, rows = batch.observations.len(), "store is away; waiting");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSES.1);
+struct Writer {
+    shared: Arc<Shared>,
+    number: usize,
+    lane: Lane,
+    under_way: Option<UnderWay>,
+    /// Rows that the spool refused; nothing is taken in until they are being written.
+    held: Option<Part>,
+    /// Whether the last write failed.
+    failing: bool,
+    pause: Duration,
+    retry_at: Instant,
+}
+
+/// A write under way.
+struct UnderWay {
+    write: Pin<Box<dyn Future<Output = Result<Written, StoreError>> + Send>>,
+    batch: Arc<Batch>,
+    origin: Origin,
+    patience: Instant,
+}
+
+/// Where the rows of a write came from.
+#[derive(Debug)]
+enum Origin {
+    /// Straight from the batch stage: they are nowhere else yet.
+    Fresh(Option<u64>),
+    /// The same, but in the spool by now, from where they will be stored again.
+    Hedged,
+    /// From the spool; flushes of this process among them.
+    Spooled(Vec<u64>),
+}
+
+impl Writer {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Part>) -> Result<(), SinkError> {
+        let mut open = true;
+        loop {
+            if self.under_way.is_none() {
+                self.start_next();
             }
-            Err(error) => return Err(error),
+            if !open && self.under_way.is_none() && self.lane.is_empty() {
+                return Ok(());
+            }
+            let wake = self.wake();
+            tokio::select! {
+                written = finish(&mut self.under_way) => self.ended(written),
+                part = inbox.recv(), if open && self.takes_in() => match part {
+                    Some(part) => self.take_in(part),
+                    None => open = false,
+                },
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
+                    self.hedge();
+                }
+            }
         }
+    }
+
+    /// Starts what has waited longest, when it is time.
+    fn start_next(&mut self) {
+        if let Some(Part { flush, batch }) = self.held.take() {
+            self.start(Arc::new(batch), Origin::Fresh(flush));
+        } else if !self.lane.is_empty() && Instant::now() >= self.retry_at {
+            self.drain_some();
+        }
+    }
+
+    /// Whether the writer looks at what comes: always when idle; else only when the store does not
+    /// answer and the spool has room.
+    fn takes_in(&self) -> bool {
+        match &self.under_way {
+            _ if self.held.is_some() => false,
+            None if self.lane.is_empty() => true,
+            None => self.failing && self.lane.has_room(),
+            Some(write) => {
+                (self.failing || Instant::now() >= write.patience) && self.lane.has_room()
+            }
+        }
+    }
+
+    /// When something is to be done without anything happening.
+    fn wake(&self) -> Option<Instant> {
+        match &self.under_way {
+            Some(write) => Some(write.patience).filter(|at| *at > Instant::now()),
+            None if self.lane.is_empty() => None,
+            None => Some(self.retry_at),
+        }
+    }
+
+    fn take_in(&mut self, Part { flush, mut batch }: Part) {
+        if self.under_way.is_none() && self.lane.is_empty() {
+            if let Some(number) = flush {
+                batch
+                    .checkpoints
+                    .extend(self.shared.ledger.take_checkpoints(number));
+            }
+            return self.start(Arc::new(batch), Origin::Fresh(flush));
+        }
+        self.shared
+            .ledger
+            .give_back(std::mem::take(&mut batch.checkpoints));
+        if flush.is_some() && !self.spool(&batch, flush) {
+            self.held = Some(Part { flush, batch });
+        }
+    }
+
+    fn start(&mut self, batch: Arc<Batch>, origin: Origin) {
+        let (shared, rows) = (Arc::clone(&self.shared), Arc::clone(&batch));
+        // Rows that stand nowhere but in memory wait here for their next try.
+        let begin = if matches!(origin, Origin::Fresh(_)) {
+            self.retry_at
+        } else {
+            Instant::now()
+        };
+        self.under_way = Some(UnderWay {
+            write: Box::pin(async move {
+                sleep_until(begin).await;
+                shared.write(&rows).await
+            }),
+            batch,
+            origin,
+            patience: Instant::now() + PATIENCE,
+        });
+    }
+
+    /// Starts to store the oldest of what waits in the spool.
+    fn drain_some(&mut self) {
+        let entries = match self.lane.take(DRAIN_ROWS) {
+            Ok(entries) => entries,
+            Err(error) => {
+                tracing::error!(%error, "cannot read what waits in the spool; trying again");
+                self.lane.rewind();
+                self.retry_at = Instant::now() + PAUSES.1;
+                return;
+            }
+        };
+        let mut batch = Batch::default();
+        let mut flushes = Vec::new();
+        for entry in entries {
+            flushes.extend(entry.flush.filter(|_| entry.run == self.shared.run));
+            batch.observations.extend(entry.observations);
+            batch.spans.extend(entry.spans);
+            batch.losses.extend(entry.losses);
+        }
+        self.start(Arc::new(batch), Origin::Spooled(flushes));
+    }
+
+    /// Puts what is being written for too long into the spool as well: the write may never return,
+    /// and the process may end first.
+    fn hedge(&mut self) {
+        let Some(write) = &self.under_way else {
+            return;
+        };
+        let Origin::Fresh(flush) = write.origin else {
+            return;
+        };
+        let batch = Arc::clone(&write.batch);
+        if Instant::now() >= write.patience
+            && self.spool(&batch, flush)
+            && let Some(write) = &mut self.under_way
+        {
+            write.origin = Origin::Hedged;
+        }
+    }
+
+    /// Whether the rows are in the spool now. Nothing needs to be where there are only checkpoints.
+    fn spool(&mut self, batch: &Batch, flush: Option<u64>) -> bool {
+        if flush.is_none() {
+            return true;
+        }
+        let entry = Entry {
+            run: self.shared.run,
+            flush,
+            observations: batch.observations.clone(),
+            spans: batch.spans.clone(),
+            losses: batch.losses.clone(),
+        };
+        let kept = self.lane.append(&entry);
+        if let Err(error) = &kept {
+            tracing::error!(%error, "cannot spool; holding rows in memory");
+        }
+        self.show_lane();
+        kept.is_ok()
+    }
+
+    fn ended(&mut self, written: Result<Written, StoreError>) {
+        let Some(UnderWay { batch, origin, .. }) = self.under_way.take() else {
+            return;
+        };
+        match written {
+            Ok(written) => {
+                self.committed(&batch.checkpoints, origin);
+                self.shared.stats.add_written(&written);
+            }
+            Err(error) => self.failed(batch, origin, error),
+        }
+        self.show_lane();
+    }
+
+    fn committed(&mut self, checkpoints: &[Checkpoint], origin: Origin) {
+        if self.failing {
+            tracing::info!(writer = self.number, "the store is back");
+        }
+        self.failing = false;
+        self.pause = PAUSES.0;
+        self.retry_at = Instant::now();
+        self.shared.stats.store_answered(None);
+        let ledger = &self.shared.ledger;
+        match origin {
+            Origin::Fresh(flush) => ledger.commit(flush, !checkpoints.is_empty()),
+            Origin::Hedged => ledger.commit(None, !checkpoints.is_empty()),
+            Origin::Spooled(flushes) => {
+                flushes
+                    .into_iter()
+                    .for_each(|flush| ledger.commit(Some(flush), false));
+                if let Err(error) = self.lane.confirm() {
+                    tracing::error!(%error, "cannot delete what is stored from the spool");
+                    self.retry_at = Instant::now() + PAUSES.1;
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, batch: Arc<Batch>, origin: Origin, error: StoreError) {
+        let stats = &self.shared.stats;
+        stats.retries.fetch_add(1, Relaxed);
+        stats.store_answered(Some(error.to_string()));
+        // Somebody has to change something: asking often does not help.
+        self.pause = if error.is_transient() {
+            (self.pause * 2).min(PAUSES.1)
+        } else {
+            PAUSES.1
+        };
+        if !self.failing {
+            tracing::warn!(%error, writer = self.number, "cannot store; spooling until the store is back");
+        }
+        self.failing = true;
+        self.retry_at = Instant::now() + self.pause;
+        match origin {
+            Origin::Hedged => self.shared.ledger.give_back(batch.checkpoints.clone()),
+            Origin::Spooled(_) => self.lane.rewind(),
+            Origin::Fresh(flush) if flush.is_none() || self.spool(&batch, flush) => {
+                self.shared.ledger.give_back(batch.checkpoints.clone());
+            }
+            fresh @ Origin::Fresh(_) => self.start(batch, fresh),
+        }
+    }
+
+    fn show_lane(&self) {
+        let since = self.lane.waiting_since();
+        self.shared
+            .stats
+            .show_spool(self.number, self.lane.bytes(), since);
+    }
+}
+
+/// The end of the write under way; never, when there is none.
+async fn finish(under_way: &mut Option<UnderWay>) -> Result<Written, StoreError> {
+    match under_way {
+        Some(write) => write.write.as_mut().await,
+        None => std::future::pending().await,
     }
 }

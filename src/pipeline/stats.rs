@@ -1,17 +1,31 @@
 //! Counters of the pipeline, cheap enough to update per chunk and per batch.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use beacon_parsers::Counts;
 use serde::Serialize;
 
+use super::ledger::Ledger;
+use crate::source::Sources;
 use crate::store::Written;
+
+/// What waits in the spool for one writer: bytes, and since when.
+type Waiting = (u64, Option<SystemTime>);
 
 /// Counters since the start of the process. Relaxed everywhere: each number stands for itself.
 #[derive(Debug, Default)]
 pub struct Stats {
+    /// What is known of each source.
+    pub sources: Arc<Sources>,
+    pub(super) ledger: Arc<Ledger>,
+    /// Why the last write failed; none when it did not.
+    store_trouble: Mutex<Option<String>>,
+    spool: Mutex<BTreeMap<usize, Waiting>>,
+    pub(super) spool_limit: AtomicU64,
     pub(super) lines: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) trace_lines: AtomicU64,
@@ -28,7 +42,6 @@ pub struct Stats {
     pub(super) rejected: AtomicU64,
     pub(super) batches: AtomicU64,
     pub(super) retries: AtomicU64,
-    pub(super) lost: AtomicU64,
     /// By how much this process changed the number of spans in each state.
     pub(super) statuses: [AtomicI64; 4],
 }
@@ -100,12 +113,55 @@ impl Stats {
             rejected: self.rejected.load(Relaxed),
             batches: self.batches.load(Relaxed),
             retries: self.retries.load(Relaxed),
-            lost: self.lost.load(Relaxed),
+            lost: self
+                .sources
+                .all()
+                .iter()
+                .map(|source| source.lost.load(Relaxed))
+                .sum(),
             open: self.statuses[0].load(Relaxed),
             timeout: self.statuses[1].load(Relaxed),
             completed: self.statuses[2].load(Relaxed),
             failed: self.statuses[3].load(Relaxed),
         }
+    }
+
+    /// How long the oldest input that is not committed has been waiting.
+    pub fn lag(&self) -> Duration {
+        self.ledger.lag()
+    }
+
+    /// Why the last write failed; none when it did not.
+    pub fn store_trouble(&self) -> Option<String> {
+        let trouble = self.store_trouble.lock();
+        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Bytes that wait in the spool, and since when the oldest of them do.
+    pub fn spool(&self) -> (u64, Option<SystemTime>) {
+        let lanes = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = lanes.values().map(|(bytes, _)| bytes).sum();
+        (bytes, lanes.values().filter_map(|(_, since)| *since).min())
+    }
+
+    /// Bytes that may wait in the spool.
+    pub fn spool_limit(&self) -> u64 {
+        self.spool_limit.load(Relaxed)
+    }
+
+    /// Enters whether the last write failed, and why.
+    pub(super) fn store_answered(&self, trouble: Option<String>) {
+        let mut known = self
+            .store_trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *known = trouble;
+    }
+
+    /// Enters what waits in the spool for a writer.
+    pub(super) fn show_spool(&self, writer: usize, bytes: u64, since: Option<SystemTime>) {
+        let mut lanes = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.insert(writer, (bytes, since));
     }
 
     /// Adds what a decoder counted since `before`.

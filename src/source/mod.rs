@@ -1,6 +1,13 @@
 //! Where log lines come from. Every source sends [`Input`]s down one bounded channel and owns nothing
 //! behind it; what it may forget it learns only through its checkpoint.
 
+mod backoff;
+mod child;
+mod command;
+mod file;
+mod outlet;
+pub mod push;
+mod status;
 mod stdin;
 
 use std::sync::Arc;
@@ -9,6 +16,11 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
+pub use command::CommandSource;
+pub use file::FileSource;
+pub use outlet::Outlet;
+pub use push::Intake;
+pub use status::{SourceState, SourceStatus, Sources};
 pub use stdin::StdinSource;
 
 use crate::model::{LossEntry, Span};
@@ -118,6 +130,19 @@ pub enum SourceError {
     /// The pipeline is gone: the process is shutting down.
     #[error("the pipeline has stopped")]
     PipelineStopped,
+    /// The source's task ended abnormally.
+    #[error("ended abnormally: {0}")]
+    Abnormal(String),
+    /// The source was told to stop.
+    #[error("told to stop")]
+    Stopped,
+}
+
+impl SourceError {
+    /// Whether the source ended because the process does.
+    pub const fn is_shutdown(&self) -> bool {
+        matches!(self, Self::PipelineStopped | Self::Stopped)
+    }
 }
 
 impl<T> From<mpsc::error::SendError<T>> for SourceError {

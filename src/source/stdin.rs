@@ -2,13 +2,13 @@
 //! process is killed is gone; at most one flush interval.
 
 use std::io::Read as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::WeakSender;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
-use super::{CHUNK_BYTES, Input, InputSender, SourceError, StreamId};
+use super::{CHUNK_BYTES, Input, Outlet, SourceError, SourceState, StreamId};
 
 /// Reads standard input to its end.
 #[derive(Debug)]
@@ -21,27 +21,33 @@ impl StdinSource {
     /// and a runtime would wait for it at shutdown. The thread ends with the process.
     pub async fn run(
         self,
-        out: InputSender,
-        stop: CancellationToken,
+        out: Outlet,
         progress: impl Fn(usize) + Send + 'static,
     ) -> Result<(), SourceError> {
-        let stream = StreamId::new("stdin");
+        let stream = out.stream();
+        out.status.enter(SourceState::Running);
         let (done, mut finished) = oneshot::channel();
         // Weak: a thread that waits for input must not keep the pipeline open.
-        let (sender, reader_stream) = (out.downgrade(), stream.clone());
+        let (sender, reader_stream) = (out.input.downgrade(), stream.clone());
+        let status = Arc::clone(&out.status);
+        let counted = move |bytes| {
+            status.received(bytes);
+            progress(bytes);
+        };
         let spawned = std::thread::Builder::new()
             .name("stdin".into())
             .spawn(move || {
                 // An error: the waiting side was cancelled and nobody wants the answer any more.
-                let _ = done.send(read_to_end(&sender, &reader_stream, progress));
+                let _ = done.send(read_to_end(&sender, &reader_stream, counted));
             });
         spawned.map_err(read_error)?;
-        let result = tokio::select! {
-            result = &mut finished => result.unwrap_or(Ok(())),
-            () = stop.cancelled() => Ok(()),
-        };
-        out.send(Input::End(stream)).await?;
-        result
+        tokio::select! {
+            result = &mut finished => result.unwrap_or(Ok(()))?,
+            // The stream is cut, not ended: half a line must not be taken for a whole one.
+            () = out.stop.cancelled() => return Ok(()),
+        }
+        out.status.enter(SourceState::Ended);
+        out.send(Input::End(stream)).await
     }
 }
 

@@ -14,6 +14,7 @@ mod plan;
 mod postgres;
 mod question;
 mod shard;
+mod spool;
 mod sqlite;
 mod storable;
 
@@ -27,6 +28,7 @@ pub use error::StoreError;
 pub use postgres::PostgresStore;
 pub use question::{ExecutionQuestion, SpanQuestion, SpanSearch};
 pub use shard::{SHARDS, shard};
+pub use spool::{Entry, Lane, Spool, SpoolError};
 pub use sqlite::SqliteStore;
 
 use crate::model::{Execution, ExecutionLink, Job, LossEntry, Observation, Span, SpanLink};

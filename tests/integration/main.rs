@@ -7,5 +7,6 @@
 
 mod boundaries;
 mod process;
+mod sources;
 mod store;
 mod support;

@@ -1,4 +1,5 @@
 //! What tests share: databases of their own, and printed lines as observations.
 
+pub(crate) mod collector;
 pub(crate) mod database;
 pub(crate) mod lines;

@@ -1,0 +1,464 @@
+//! Where batches wait on disk while the database is away.
+//!
+//! A spool is a folder of segments, a lane for each writer. Invariants: what [`Lane::append`] has
+//! returned for survives a crash; entries come out in the order in which they went in; the segments
+//! together stay within the bound. A record that was cut by a crash ends its segment. An entry can come
+//! out again after a crash, which changes nothing, because storing is idempotent.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, Read, Seek as _, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::SystemTime;
+
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::model::{LossEntry, Observation, Span};
+
+/// A segment is full beyond this; it is deleted as a whole once all of it is stored.
+const SEGMENT_BYTES: u64 = 8 << 20;
+/// Processes that may share a state directory, each with a folder of its own.
+const MAX_SHARING: usize = 16;
+/// Length and checksum.
+const HEADER: usize = 12;
+
+/// What can go wrong with a spool.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// Its bound is reached.
+    #[error("the spool is full; raise its bound, or bring the database back")]
+    Full,
+    /// The disk refuses.
+    #[error("cannot use the spool in {path:?}: {source}; make it writable and give it room")]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+/// What one writer would have stored in one transaction. Checkpoints are not among it: they are
+/// released only when the rows before them are in the database.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Entry {
+    /// The process that spooled it.
+    pub run: u64,
+    /// The flush that it is a part of, a number of that process.
+    pub flush: Option<u64>,
+    /// Printed spans.
+    pub observations: Vec<Observation>,
+    /// Spans with ids of their own.
+    pub spans: Vec<Span>,
+    /// Losses.
+    pub losses: Vec<LossEntry>,
+}
+
+/// A folder on disk with a bound.
+#[derive(Debug)]
+pub struct Spool {
+    folder: PathBuf,
+    limit: u64,
+    used: Arc<AtomicU64>,
+    /// Keeps other processes out for as long as this one lives.
+    _lock: Flock<File>,
+}
+
+impl Spool {
+    /// Opens the spool for a database below `base`: what waits for one database must never reach
+    /// another. A second process gets a folder of its own.
+    pub fn open(base: &Path, database: &str, limit: u64) -> Result<Self, SpoolError> {
+        let base = base.join(format!("{:016x}", xxh3_64(database.as_bytes())));
+        let failed = |source| SpoolError::Io {
+            path: base.clone(),
+            source,
+        };
+        for number in 0..MAX_SHARING {
+            let folder = base.join(number.to_string());
+            make_folder(&folder).map_err(failed)?;
+            let lock = open_private(&folder.join("lock")).map_err(failed)?;
+            match Flock::lock(lock, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => {
+                    return Ok(Self {
+                        folder,
+                        limit,
+                        used: Arc::default(),
+                        _lock: lock,
+                    });
+                }
+                Err((_, nix::errno::Errno::EWOULDBLOCK)) => {}
+                Err((_, errno)) => return Err(failed(errno.into())),
+            }
+        }
+        Err(failed(io::Error::other("all its folders are in use")))
+    }
+
+    /// The folder on disk.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Bytes that may wait here.
+    pub const fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// The queue of one of `lanes` writers, with what an earlier process left for it.
+    pub fn lane(&self, lane: usize, lanes: usize) -> Result<Lane, SpoolError> {
+        Lane::open(self, lane, lanes).map_err(|source| SpoolError::Io {
+            path: self.folder.clone(),
+            source,
+        })
+    }
+}
+
+/// The queue of one writer.
+#[derive(Debug)]
+pub struct Lane {
+    folder: PathBuf,
+    limit: u64,
+    used: Arc<AtomicU64>,
+    lane: usize,
+    next_number: u64,
+    segments: VecDeque<Segment>,
+    reading: Option<Reading>,
+    /// Bytes of the oldest segment that are stored.
+    confirmed: u64,
+    writing: Option<File>,
+}
+
+#[derive(Debug)]
+struct Segment {
+    path: PathBuf,
+    bytes: u64,
+    began: SystemTime,
+}
+
+#[derive(Debug)]
+struct Reading {
+    file: BufReader<File>,
+    /// Bytes handed out.
+    offset: u64,
+}
+
+impl Lane {
+    fn open(spool: &Spool, lane: usize, lanes: usize) -> io::Result<Self> {
+        let mut left = Vec::new();
+        let mut next_number = 0;
+        for entry in std::fs::read_dir(&spool.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some((of, number)) = segment_name(&name.to_string_lossy()) else {
+                continue;
+            };
+            if of % lanes != lane {
+                continue;
+            }
+            let metadata = entry.metadata()?;
+            next_number = next_number.max(number + 1);
+            left.push((
+                number,
+                Segment {
+                    path: entry.path(),
+                    bytes: metadata.len(),
+                    began: metadata.modified()?,
+                },
+            ));
+        }
+        left.sort_by_key(|(number, _)| *number);
+        let segments: VecDeque<_> = left.into_iter().map(|(_, segment)| segment).collect();
+        let bytes = segments.iter().map(|segment| segment.bytes).sum();
+        spool.used.fetch_add(bytes, Relaxed);
+        Ok(Self {
+            folder: spool.folder.clone(),
+            limit: spool.limit,
+            used: Arc::clone(&spool.used),
+            lane,
+            next_number,
+            segments,
+            reading: None,
+            confirmed: 0,
+            writing: None,
+        })
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Whether there is room for more.
+    pub fn has_room(&self) -> bool {
+        self.used.load(Relaxed) < self.limit
+    }
+
+    /// Bytes that wait on disk.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// When what waits longest began to.
+    pub fn waiting_since(&self) -> Option<SystemTime> {
+        self.segments.front().map(|segment| segment.began)
+    }
+
+    /// Puts an entry on disk; it is safe there when this returns.
+    pub fn append(&mut self, entry: &Entry) -> Result<(), SpoolError> {
+        if !self.has_room() {
+            return Err(SpoolError::Full);
+        }
+        self.write(entry).map_err(|source| {
+            // What was half written is cut off by its checksum; the next record needs a new segment.
+            self.writing = None;
+            self.error(source)
+        })
+    }
+
+    fn write(&mut self, entry: &Entry) -> io::Result<()> {
+        let mut record = vec![0; HEADER];
+        serde_json::to_writer(&mut record, entry)?;
+        let payload = record.split_off(HEADER);
+        let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
+        record.clear();
+        record.extend_from_slice(&length.to_be_bytes());
+        record.extend_from_slice(&xxh3_64(&payload).to_be_bytes());
+        record.extend_from_slice(&payload);
+        let full = self
+            .segments
+            .back()
+            .is_none_or(|last| last.bytes >= SEGMENT_BYTES);
+        if full || self.writing.is_none() {
+            let name = format!("{:02}-{:010}.spool", self.lane, self.next_number);
+            let path = self.folder.join(name);
+            self.writing = Some(open_private(&path)?);
+            // The name must be on disk too, or the file is lost with a crash of the system.
+            File::open(&self.folder)?.sync_all()?;
+            self.next_number += 1;
+            self.segments.push_back(Segment {
+                path,
+                bytes: 0,
+                began: SystemTime::now(),
+            });
+        }
+        if let (Some(file), Some(segment)) = (&mut self.writing, self.segments.back_mut()) {
+            segment.bytes += record.len() as u64;
+            self.used.fetch_add(record.len() as u64, Relaxed);
+            file.write_all(&record)?;
+            file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// The oldest entries that were not handed out yet, until `rows` are together; none when all were.
+    pub fn take(&mut self, rows: usize) -> Result<Vec<Entry>, SpoolError> {
+        let mut entries = Vec::new();
+        let mut taken = 0;
+        while taken < rows {
+            let Some(entry) = self.next_entry().map_err(|source| self.error(source))? else {
+                break;
+            };
+            taken += entry.observations.len() + entry.spans.len();
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    /// The next entry of the oldest segment. The end of a segment is the end of what is handed out,
+    /// so that [`Lane::confirm`] can delete it.
+    fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+        let Some(segment) = self.segments.front() else {
+            return Ok(None);
+        };
+        if self.reading.is_none() {
+            let mut file = BufReader::new(File::open(&segment.path)?);
+            file.seek(io::SeekFrom::Start(self.confirmed))?;
+            let offset = self.confirmed;
+            self.reading = Some(Reading { file, offset });
+        }
+        let Some(reading) = &mut self.reading else {
+            return Ok(None);
+        };
+        if reading.offset >= segment.bytes {
+            return Ok(None);
+        }
+        let Some(payload) = read_record(&mut reading.file)? else {
+            tracing::warn!(segment = %segment.path.display(), "the end of a spool segment is damaged; it was being written when the process ended");
+            reading.offset = segment.bytes;
+            return Ok(None);
+        };
+        reading.offset += (HEADER + payload.len()) as u64;
+        Ok(Some(serde_json::from_slice(&payload)?))
+    }
+
+    /// All that was handed out is stored: deletes segments that have been read to their end.
+    pub fn confirm(&mut self) -> Result<(), SpoolError> {
+        let read = self.reading.as_ref().map_or(0, |reading| reading.offset);
+        self.confirmed = self.confirmed.max(read);
+        let Some(segment) = self
+            .segments
+            .front()
+            .filter(|segment| read >= segment.bytes)
+        else {
+            return Ok(());
+        };
+        let (path, bytes) = (segment.path.clone(), segment.bytes);
+        std::fs::remove_file(&path).map_err(|source| self.error(source))?;
+        self.used.fetch_sub(bytes, Relaxed);
+        self.segments.pop_front();
+        self.confirmed = 0;
+        self.reading = None;
+        if self.segments.is_empty() {
+            self.writing = None;
+        }
+        Ok(())
+    }
+
+    /// What was handed out was not stored: it comes out again.
+    pub fn rewind(&mut self) {
+        self.reading = None;
+    }
+
+    fn error(&self, source: io::Error) -> SpoolError {
+        SpoolError::Io {
+            path: self.folder.clone(),
+            source,
+        }
+    }
+}
+
+/// A record, or none when it was cut or damaged.
+fn read_record(file: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut header = [0; HEADER];
+    if let Err(error) = file.read_exact(&mut header) {
+        return if error.kind() == io::ErrorKind::UnexpectedEof {
+            Ok(None)
+        } else {
+            Err(error)
+        };
+    }
+    let [a, b, c, d, checksum @ ..] = header;
+    let mut payload = Vec::new();
+    let length = u64::from(u32::from_be_bytes([a, b, c, d]));
+    file.take(length).read_to_end(&mut payload)?;
+    let whole = payload.len() as u64 == length && xxh3_64(&payload) == u64::from_be_bytes(checksum);
+    Ok(whole.then_some(payload))
+}
+
+/// `02-0000000007.spool` → (2, 7)
+fn segment_name(name: &str) -> Option<(usize, u64)> {
+    let (lane, number) = name.strip_suffix(".spool")?.split_once('-')?;
+    Some((lane.parse().ok()?, number.parse().ok()?))
+}
+
+/// Log text may hold anything, so the folder is its owner's alone.
+fn make_folder(path: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}
+
+fn open_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(number: u64) -> Entry {
+        Entry {
+            flush: Some(number),
+            losses: vec![LossEntry {
+                source: "x".repeat(1000),
+                from: chrono::DateTime::UNIX_EPOCH,
+                to: chrono::DateTime::UNIX_EPOCH,
+                reason: String::new(),
+                lost: 1,
+            }],
+            ..Entry::default()
+        }
+    }
+
+    fn drain(lane: &mut Lane) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        while !lane.is_empty() {
+            numbers.extend(lane.take(1).unwrap().iter().filter_map(|entry| entry.flush));
+            lane.confirm().unwrap();
+        }
+        numbers
+    }
+
+    #[test]
+    fn entries_come_out_in_order_and_leave_no_file_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path(), "db", 1 << 20).unwrap();
+        let mut lane = spool.lane(0, 1).unwrap();
+        (0..20).for_each(|number| lane.append(&entry(number)).unwrap());
+        assert_eq!(drain(&mut lane), (0..20).collect::<Vec<_>>());
+        assert_eq!(
+            (
+                lane.bytes(),
+                std::fs::read_dir(spool.folder()).unwrap().count()
+            ),
+            (0, 1)
+        );
+    }
+
+    #[test]
+    fn a_crash_loses_nothing_but_the_record_that_was_being_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path(), "db", 1 << 20).unwrap();
+        let mut lane = spool.lane(0, 1).unwrap();
+        (0..3).for_each(|number| lane.append(&entry(number)).unwrap());
+        let path = lane.segments[0].path.clone();
+        let file = OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(lane.bytes() - 5).unwrap();
+        drop((lane, spool));
+        let spool = Spool::open(dir.path(), "db", 1 << 20).unwrap();
+        let mut lane = spool.lane(0, 1).unwrap();
+        lane.append(&entry(7)).unwrap();
+        assert_eq!(drain(&mut lane), [0, 1, 7]);
+    }
+
+    #[test]
+    fn what_was_not_stored_comes_out_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path(), "db", 1 << 20).unwrap();
+        let mut lane = spool.lane(0, 1).unwrap();
+        (0..3).for_each(|number| lane.append(&entry(number)).unwrap());
+        assert_eq!(lane.take(1000).unwrap().len(), 3);
+        lane.rewind();
+        assert_eq!(drain(&mut lane), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_full_spool_refuses_and_has_room_again_when_drained() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path(), "db", 4000).unwrap();
+        let mut lane = spool.lane(0, 1).unwrap();
+        while lane.has_room() {
+            lane.append(&entry(0)).unwrap();
+        }
+        assert!(matches!(lane.append(&entry(1)), Err(SpoolError::Full)));
+        drain(&mut lane);
+        lane.append(&entry(2)).unwrap();
+    }
+
+    #[test]
+    fn two_processes_do_not_share_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let one = Spool::open(dir.path(), "db", 1).unwrap();
+        let two = Spool::open(dir.path(), "db", 1).unwrap();
+        assert_ne!(one.folder(), two.folder());
+    }
+}

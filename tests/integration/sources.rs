@@ -1,0 +1,171 @@
+//! Files and commands as sources, in real processes on the embedded database.
+
+use std::io::Write as _;
+
+use crate::support::collector::{Home, append, span, spans};
+
+#[tokio::test]
+async fn a_file_is_followed_by_name_through_a_rename() {
+    let home = Home::new();
+    let path = home.path("app.log");
+    append(&path, &spans(0..10));
+    let collector = home.collect(&["file:app.log"]);
+    home.wait_for_completed(10).await;
+    std::fs::rename(&path, home.path("app.log.1")).unwrap();
+    // The writer goes on with the renamed file before it opens the new one.
+    append(&home.path("app.log.1"), &spans(10..12));
+    append(&path, &spans(12..20));
+    home.wait_for_completed(20).await;
+    collector.stop();
+}
+
+#[tokio::test]
+async fn a_file_is_followed_through_copy_and_truncation_and_the_copy_is_read_to_its_end() {
+    let home = Home::new();
+    let path = home.path("app.log");
+    append(&path, &spans(0..30));
+    let collector = home.collect(&["file:app.log"]);
+    home.wait_for_completed(30).await;
+    // Written, copied and truncated between two looks.
+    let copy = home.path("app.log.1");
+    append(&path, &spans(30..40));
+    std::fs::copy(&path, &copy).unwrap();
+    std::fs::File::create(&path).unwrap();
+    append(&path, &spans(40..43));
+    home.wait_for_completed(43).await;
+    // Truncated again and grown past its old length at once.
+    std::fs::copy(&path, home.path("app.log.2")).unwrap();
+    let file = std::fs::File::create(&path).unwrap();
+    drop(file);
+    append(&path, &spans(43..60));
+    home.wait_for_completed(60).await;
+    collector.stop();
+}
+
+#[tokio::test]
+async fn files_rotated_while_nobody_watched_are_read_to_their_ends() {
+    let home = Home::new();
+    let path = home.path("app.log");
+    append(&path, &spans(0..20));
+    let collector = home.collect(&["file:app.log"]);
+    home.wait_for_completed(20).await;
+    let position = "select json_extract(position, '$.offset') from checkpoints";
+    let size = i64::try_from(spans(0..20).len()).unwrap();
+    home.wait_for(position, size).await;
+    collector.kill();
+    append(&path, &spans(20..30));
+    std::fs::rename(&path, home.path("app.log.2")).unwrap();
+    append(&home.path("app.log.1"), &spans(30..40));
+    append(&path, &spans(40..50));
+    let collector = home.collect(&["file:app.log"]);
+    home.wait_for_completed(50).await;
+    collector.stop();
+}
+
+#[tokio::test]
+async fn a_pattern_takes_up_new_files_and_reads_compressed_ones() {
+    let home = Home::new();
+    append(&home.path("a.log"), &spans(0..5));
+    let collector = home.collect(&["file:*.log*"]);
+    home.wait_for_completed(5).await;
+    append(&home.path("b.log"), &spans(5..10));
+    let file = std::fs::File::create(home.path("old.part")).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    gzip.write_all(spans(10..15).as_bytes()).unwrap();
+    gzip.finish().unwrap();
+    std::fs::rename(home.path("old.part"), home.path("old.log.gz")).unwrap();
+    home.wait_for_completed(15).await;
+    collector.stop();
+}
+
+#[tokio::test]
+async fn a_collector_killed_at_any_moment_loses_and_doubles_nothing_of_a_file() {
+    const SPANS: usize = 20_000;
+    let log = spans(0..SPANS);
+    let undisturbed = Home::new();
+    append(&undisturbed.path("app.log"), &log);
+    let collector = undisturbed.collect(&["file:app.log"]);
+    undisturbed.wait_for_completed(SPANS as i64).await;
+    collector.stop();
+
+    let home = Home::new();
+    append(&home.path("app.log"), &log);
+    for pause in [40_u64, 90, 150, 220, 300] {
+        let collector = home.collect(&["file:app.log"]);
+        tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+        collector.kill();
+    }
+    let collector = home.collect(&["file:app.log"]);
+    home.wait_for_completed(SPANS as i64).await;
+    collector.stop();
+    assert!(
+        home.rows().await == undisturbed.rows().await,
+        "the rows differ"
+    );
+}
+
+#[tokio::test]
+async fn a_command_is_started_again_and_both_its_outputs_are_read() {
+    let home = Home::new();
+    std::fs::write(home.path("one"), span(1)).unwrap();
+    std::fs::write(home.path("two"), span(2)).unwrap();
+    let collector = home.collect(&["command:echo run >> runs; cat one; cat two >&2"]);
+    home.wait_for_completed(2).await;
+    std::fs::write(home.path("one"), span(3)).unwrap();
+    home.wait_for_completed(3).await;
+    assert!(
+        std::fs::read_to_string(home.path("runs"))
+            .unwrap()
+            .lines()
+            .count()
+            > 1
+    );
+    collector.stop();
+}
+
+#[tokio::test]
+async fn a_command_and_what_it_started_die_with_the_collector() {
+    let home = Home::new();
+    let collector = home.collect(&["command:echo $$ > pid; sleep 1000"]);
+    let pid = loop {
+        let text = std::fs::read_to_string(home.path("pid")).unwrap_or_default();
+        if let Ok(pid) = text.trim().parse::<u32>() {
+            break pid;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    };
+    assert_ne!(pid, collector.id());
+    collector.kill();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while is_alive(pid) {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the command outlived the collector"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+/// Whether a process runs: not gone, and not merely waiting to be reaped.
+fn is_alive(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status
+        .lines()
+        .any(|line| line.starts_with("State:") && !line.contains('Z'))
+}
+
+#[tokio::test]
+async fn one_failing_source_stops_no_other() {
+    let home = Home::new();
+    append(&home.path("app.log"), &spans(0..3));
+    let collector = home.collect(&["command:exit 3", "file:no/such/file.log", "file:app.log"]);
+    home.wait_for_completed(3).await;
+    assert!(
+        collector
+            .log()
+            .contains("the command ended: exit status: 3"),
+        "{}",
+        collector.log()
+    );
+    collector.stop();
+}
