@@ -1,6 +1,8 @@
 //! The questions that a store answers, each served by an index.
 
-use chrono::{DateTime, Utc};
+use std::ops::Range;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 /// A question for spans.
@@ -39,6 +41,22 @@ pub enum SpanQuestion {
         /// End of the interval.
         to: DateTime<Utc>,
     },
+    /// Spans of ours that began in `[from, to)`.
+    Ours {
+        /// Start of the interval.
+        from: DateTime<Utc>,
+        /// End of the interval.
+        to: DateTime<Utc>,
+    },
+    /// Spans of others that ran at some time in `[from, to)` and began at or after `since`.
+    Others {
+        /// Earliest start.
+        since: DateTime<Utc>,
+        /// Start of the interval.
+        from: DateTime<Utc>,
+        /// End of the interval.
+        to: DateTime<Utc>,
+    },
     /// Spans that match a search, newest first.
     Search(SpanSearch),
 }
@@ -62,6 +80,13 @@ pub enum ExecutionQuestion {
         model_id: Option<String>,
         /// Only this region.
         region: Option<String>,
+    },
+    /// That ran at some time in `[from, to)`, where they were written within an hour of it.
+    Overlapping {
+        /// Start of the interval.
+        from: DateTime<Utc>,
+        /// End of the interval.
+        to: DateTime<Utc>,
     },
 }
 
@@ -108,5 +133,14 @@ impl SpanSearch {
             ours: false,
             after: None,
         }
+    }
+}
+
+impl ExecutionQuestion {
+    /// When the rows of executions that ran in `[from, to)` are taken to have been written.
+    pub(super) fn written_around(from: DateTime<Utc>, to: DateTime<Utc>) -> Range<DateTime<Utc>> {
+        let away = TimeDelta::hours(1);
+        let from = from.checked_sub_signed(away).unwrap_or(from);
+        from..to.checked_add_signed(away).unwrap_or(to)
     }
 }

@@ -1,6 +1,7 @@
 //! Each question as one statement with its parameters. Prepared for binary answers, unnamed on the
 //! server, and run by the store in a read-only transaction.
 
+use chrono::{DateTime, Utc};
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
 
@@ -86,6 +87,22 @@ pub(super) fn spans(question: &SpanQuestion, limit: u32) -> Query<'_> {
         ))
         .bind(from)
         .bind(to),
+        SpanQuestion::Ours { from, to } => query(spans!(
+            "s.started_at >= $1 and s.started_at < $2 \
+             and s.metadata @> '{\"collector\": \"beacon-collector\"}'",
+            "$3"
+        ))
+        .bind(from)
+        .bind(to),
+        SpanQuestion::Others { since, from, to } => query(spans!(
+            "s.started_at >= $1 and s.started_at < $3 \
+             and (s.completed_at is null or s.completed_at >= $2) \
+             and (s.metadata @> '{\"collector\": \"beacon-collector\"}') is not true",
+            "$4"
+        ))
+        .bind(since)
+        .bind(from)
+        .bind(to),
         SpanQuestion::Search(search) => search_query(search),
     };
     query.bind(i64::from(limit))
@@ -128,6 +145,15 @@ pub(super) fn executions(question: &ExecutionQuestion, limit: u32) -> Query<'_> 
             question,
         )
         .bind(limit),
+        ExecutionQuestion::Overlapping { from, to } => bind_overlapping(
+            query(executions!(
+                include_str!("../sql/postgres/overlapping_executions.sql"),
+                "$5"
+            )),
+            *from,
+            *to,
+        )
+        .bind(limit),
     }
 }
 
@@ -146,7 +172,24 @@ pub(super) fn count_executions(question: &ExecutionQuestion) -> Query<'_> {
             )),
             question,
         ),
+        ExecutionQuestion::Overlapping { from, to } => bind_overlapping(
+            query(concat!(
+                "select count(*) from public.executions e\n",
+                include_str!("../sql/postgres/overlapping_executions.sql")
+            )),
+            *from,
+            *to,
+        ),
     }
+}
+
+fn bind_overlapping(query: Query<'_>, from: DateTime<Utc>, to: DateTime<Utc>) -> Query<'_> {
+    let written = ExecutionQuestion::written_around(from, to);
+    query
+        .bind(from.naive_utc())
+        .bind(to.naive_utc())
+        .bind(written.start.naive_utc())
+        .bind(written.end.naive_utc())
 }
 
 fn bind_recent<'q>(query: Query<'q>, question: &'q ExecutionQuestion) -> Query<'q> {
@@ -163,7 +206,9 @@ fn bind_recent<'q>(query: Query<'q>, question: &'q ExecutionQuestion) -> Query<'
             .bind(failed_only)
             .bind(model_id)
             .bind(region),
-        ExecutionQuestion::Ids(_) | ExecutionQuestion::Job(_) => query,
+        ExecutionQuestion::Ids(_)
+        | ExecutionQuestion::Job(_)
+        | ExecutionQuestion::Overlapping { .. } => query,
     }
 }
 
@@ -193,10 +238,7 @@ pub(super) fn links_of_executions(ids: &[i64]) -> Query<'_> {
     .bind(ids)
 }
 
-pub(super) fn losses<'q>(
-    from: chrono::DateTime<chrono::Utc>,
-    to: chrono::DateTime<chrono::Utc>,
-) -> Query<'q> {
+pub(super) fn losses<'q>(from: DateTime<Utc>, to: DateTime<Utc>) -> Query<'q> {
     query(
         "select source, lost_from, lost_to, reason, lost from beacon_collector.loss_ledger \
          where lost_to >= $1 and lost_from <= $2 order by lost_from, source",

@@ -1,6 +1,7 @@
 //! Each question as one statement. A single statement of SQLite reads from one snapshot, so none needs
 //! a transaction around it.
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Sqlite, SqlitePool};
@@ -93,6 +94,20 @@ fn span_query(question: &SpanQuestion) -> Query {
         ))
         .bind(time_text(*from))
         .bind(time_text(*to)),
+        SpanQuestion::Ours { from, to } => sqlx::query(spans!(
+            "s.started_at >= ? and s.started_at < ? \
+             and s.metadata ->> 'collector' = 'beacon-collector'"
+        ))
+        .bind(time_text(*from))
+        .bind(time_text(*to)),
+        SpanQuestion::Others { since, from, to } => sqlx::query(spans!(
+            "s.started_at >= ? and s.started_at < ? \
+             and (s.completed_at is null or s.completed_at >= ?) \
+             and s.metadata ->> 'collector' is not 'beacon-collector'"
+        ))
+        .bind(time_text(*since))
+        .bind(time_text(*to))
+        .bind(time_text(*from)),
         SpanQuestion::Search(search) => search_query(search),
     }
 }
@@ -138,6 +153,14 @@ pub(super) async fn executions(
             )),
             recent,
         ),
+        ExecutionQuestion::Overlapping { from, to } => bind_overlapping(
+            sqlx::query(executions!(
+                include_str!("../sql/sqlite/overlapping_executions.sql"),
+                "?5"
+            )),
+            *from,
+            *to,
+        ),
     };
     let rows = query.bind(limit).fetch_all(pool).await?;
     Ok(rows.iter().filter_map(row::execution).collect())
@@ -162,9 +185,26 @@ pub(super) async fn count_executions(
             )),
             recent,
         ),
+        ExecutionQuestion::Overlapping { from, to } => bind_overlapping(
+            sqlx::query(concat!(
+                "select count(*) from executions e\n",
+                include_str!("../sql/sqlite/overlapping_executions.sql")
+            )),
+            *from,
+            *to,
+        ),
     };
     let row = query.fetch_one(pool).await?;
     sqlx::Row::try_get::<i64, _>(&row, 0).map(i64::unsigned_abs)
+}
+
+fn bind_overlapping(query: Query, from: DateTime<Utc>, to: DateTime<Utc>) -> Query {
+    let written = ExecutionQuestion::written_around(from, to);
+    query
+        .bind(time_text(from))
+        .bind(time_text(to))
+        .bind(time_text(written.start))
+        .bind(time_text(written.end))
 }
 
 fn bind_recent(query: Query, question: &ExecutionQuestion) -> Query {
@@ -227,8 +267,8 @@ fn links(rows: sqlx::Result<Vec<SqliteRow>>) -> sqlx::Result<Vec<ExecutionLink>>
 
 pub(super) async fn losses(
     pool: &SqlitePool,
-    from: chrono::DateTime<chrono::Utc>,
-    to: chrono::DateTime<chrono::Utc>,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
 ) -> sqlx::Result<Vec<LossEntry>> {
     let rows = sqlx::query(
         "select source, lost_from, lost_to, reason, lost from loss_ledger \

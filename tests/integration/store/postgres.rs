@@ -254,6 +254,12 @@ fn questions() -> Vec<SpanQuestion> {
             to,
         },
         SpanQuestion::Unlinked { from, to },
+        SpanQuestion::Ours { from, to },
+        SpanQuestion::Others {
+            since: at(-1_200_000),
+            from,
+            to,
+        },
     ]
 }
 
@@ -267,6 +273,10 @@ fn execution_questions() -> Vec<ExecutionQuestion> {
             failed_only: true,
             model_id: None,
             region: None,
+        },
+        ExecutionQuestion::Overlapping {
+            from: at(-600_000),
+            to: at(0),
         },
     ]
 }

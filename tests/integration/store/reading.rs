@@ -14,9 +14,11 @@ on_every_store!(
     failed_spans_come_newest_first,
     a_window_shows_the_asked_services,
     unlinked_spans_are_those_that_are_their_own_trace,
+    spans_of_ours_and_of_others_are_told_apart_in_a_window,
     whatever_others_write_can_be_read,
     executions_are_found_newest_first_with_their_jobs_public_id,
     recent_executions_are_filtered_and_counted_without_the_limit,
+    executions_that_overlap_an_interval_are_found,
     a_job_is_found_by_its_public_id_before_its_key,
 );
 
@@ -133,6 +135,41 @@ async fn unlinked_spans_are_those_that_are_their_own_trace(db: Database) {
     assert_eq!(ids(&ask(&db, question).await), [id.as_u128()]);
 }
 
+async fn spans_of_ours_and_of_others_are_told_apart_in_a_window(db: Database) {
+    for (span, began, ended) in [
+        (1, 10, 20),
+        (2, 10, 40),
+        (3, 45, 90),
+        (4, 60, 70),
+        (5, 2, 90),
+    ] {
+        theirs(&db, span, "router", "completed", began).await;
+        let ended = at(ended).to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+        let span = Uuid::from_u128(span);
+        db.execute(&format!(
+            "update trace_spans set completed_at = '{ended}' where span_id = '{span}'"
+        ))
+        .await;
+    }
+    theirs(&db, 6, "router", "started", 11).await;
+    // Metadata that is no object, and none at all.
+    db.execute(&format!(
+        "update trace_spans set metadata = null where span_id = '{}'",
+        Uuid::from_u128(2)
+    ))
+    .await;
+    let ours = [start("00000001", 30), start("00000002", 60)];
+    db.store.write(&batch(ours.clone())).await.unwrap();
+    let (from, to) = (at(30), at(60));
+    assert_eq!(
+        ids(&ask(&db, SpanQuestion::Ours { from, to }).await),
+        [ours[0].span_id().as_u128()]
+    );
+    let since = at(5);
+    let others = ask(&db, SpanQuestion::Others { since, from, to }).await;
+    assert_eq!(ids(&others), [2, 6, 3]);
+}
+
 async fn whatever_others_write_can_be_read(db: Database) {
     let odd = [
         ("'[1, 2]'", json!({"value": [1, 2]})),
@@ -245,6 +282,21 @@ async fn recent_executions_are_filtered_and_counted_without_the_limit(db: Databa
         let count = db.store.count_executions(&question).await.unwrap();
         assert_eq!(count, expected.len() as u64);
     }
+}
+
+async fn executions_that_overlap_an_interval_are_found(db: Database) {
+    add_executions(&db).await;
+    let question = ExecutionQuestion::Overlapping {
+        from: at(2_000),
+        to: at(3_500),
+    };
+    let found = db.store.executions(&question, 10).await.unwrap();
+    assert_eq!(execution_ids(&found), [3]);
+    db.execute("update executions set completed_at = null where id = 2")
+        .await;
+    let found = db.store.executions(&question, 10).await.unwrap();
+    assert_eq!(execution_ids(&found), [3, 2]);
+    assert_eq!(db.store.count_executions(&question).await.unwrap(), 2);
 }
 
 async fn a_job_is_found_by_its_public_id_before_its_key(db: Database) {
