@@ -98,6 +98,17 @@ fn measure(world: &World, tally: &mut Tally, show_wrong: bool) {
     let causes: HashMap<i64, &str> = (world.truth.faults.iter())
         .map(|fault| (fault.execution_id, fault.root_cause_code.as_str()))
         .collect();
+    let mut of_job: HashMap<&Option<String>, Vec<Execution>> = HashMap::new();
+    for execution in &world.executions {
+        of_job
+            .entry(&execution.job_id)
+            .or_default()
+            .push(execution.clone());
+    }
+    let siblings: HashMap<&Option<String>, Arc<[Execution]>> = of_job
+        .into_iter()
+        .map(|(job, rows)| (job, rows.into()))
+        .collect();
     let lost: HashSet<Uuid> = world
         .truth
         .missing
@@ -108,7 +119,8 @@ fn measure(world: &World, tally: &mut Tally, show_wrong: bool) {
     for execution in &world.executions {
         let trace = world.traces[&execution.id];
         let spans = of_trace.get(&trace).cloned().unwrap_or_default();
-        let case = ExecutionCase::new(execution.clone(), spans);
+        let mut case = ExecutionCase::new(execution.clone(), spans);
+        case.siblings = siblings.get(&execution.job_id).cloned().unwrap_or_default();
         let begun = Instant::now();
         let found = root_cause::diagnose(&case, &baselines, now);
         let took = begun.elapsed();
@@ -154,11 +166,7 @@ fn measure(world: &World, tally: &mut Tally, show_wrong: bool) {
         let job = execution.job_id.clone().unwrap_or_default();
         jobs.entry(job).or_default().push(case);
     }
-    for (id, mut cases) in jobs {
-        let siblings: Arc<[Execution]> = cases.iter().map(|case| case.execution.clone()).collect();
-        cases
-            .iter_mut()
-            .for_each(|case| case.siblings = Arc::clone(&siblings));
+    for (id, cases) in jobs {
         let found = job::analyse(&id, &cases, &baselines, now);
         let truth = world
             .truth

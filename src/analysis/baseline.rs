@@ -14,7 +14,7 @@ use super::shape::{Kind, Shapes, levels, succeeded};
 use super::skew::Skews;
 use super::stats::Summary;
 use super::tree::{Node, Tier, Tree};
-use crate::model::{Regions, Span, SpanStatus};
+use crate::model::{Execution, Regions, Span, SpanStatus};
 
 /// What makes a baseline.
 #[derive(Debug, Clone)]
@@ -39,6 +39,9 @@ impl Default for Settings {
 
 /// Fewest samples that say anything at all.
 const LEAST: usize = 5;
+
+/// How far clocks of different hosts may be apart.
+const CLOCKS: TimeDelta = TimeDelta::seconds(5);
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -179,14 +182,44 @@ impl Baselines {
             Some(Reference { summary, level })
         };
         let found: Vec<_> = Level::NARROW_FIRST.into_iter().filter_map(find).collect();
+        let same_model = || found.iter().filter(|r| r.level.same_model());
         let enough = |r: &&Reference| r.summary.samples >= self.settings.min_samples;
-        let widest = || found.iter().rev().find(|r| r.summary.samples >= LEAST);
-        found.iter().find(enough).or_else(widest).copied()
+        let least = |r: &&Reference| r.summary.samples >= LEAST;
+        // Few samples of the same model say more than many of others.
+        same_model()
+            .find(enough)
+            .or_else(|| same_model().rfind(least))
+            .or_else(|| found.iter().find(enough))
+            .or_else(|| found.iter().rfind(least))
+            .copied()
     }
 
     /// The kind that an execution in this region with this model is of.
     pub(crate) fn kind(&self, model: Option<&str>, region: Option<&str>) -> Kind {
         kind(model, region, &self.settings.regions)
+    }
+
+    /// How many of the Modal spans that belong to no trace can be this execution's.
+    pub(crate) fn unlinked_of(&self, row: &Execution, unlinked: &[Span]) -> usize {
+        let kind = self.kind(row.model_id.as_deref(), Some(&row.region));
+        let until = row.completed_at.or(row.created_at);
+        self.unlinked_like(&kind, unlinked, row.started_at.zip(until))
+    }
+
+    /// How many of the Modal spans that belong to no trace are of this kind and time.
+    pub(crate) fn unlinked_like(
+        &self,
+        kind: &Kind,
+        unlinked: &[Span],
+        time: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    ) -> usize {
+        let like = unlinked.iter().filter(|span| {
+            let within = |(from, to): (DateTime<Utc>, DateTime<Utc>)| {
+                (from - CLOCKS..=to + CLOCKS).contains(&span.started_at)
+            };
+            self.kind(span.model(), span.region_name()) == *kind && time.is_none_or(within)
+        });
+        like.count()
     }
 
     /// The kind of a trace of which no execution is known.

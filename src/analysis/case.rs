@@ -18,8 +18,8 @@ pub struct ExecutionCase {
     pub siblings: Arc<[Execution]>,
     /// Losses of log lines that overlap the execution.
     pub losses: Arc<[LossEntry]>,
-    /// Modal spans of the execution's time that belong to no trace yet; used to tell "never ran" from
-    /// "ran but could not be linked".
+    /// Modal spans of the execution's time that belong to no trace yet, of any model and region; used
+    /// to tell "never ran" from "ran but could not be linked".
     pub unlinked: Arc<[Span]>,
     /// How far the collector is behind, in seconds, where that is known.
     pub collector_lag_s: Option<f64>,

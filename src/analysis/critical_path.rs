@@ -104,3 +104,77 @@ pub(crate) fn known_ends(tree: &Tree<'_>) -> Vec<i64> {
     }
     ends
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::scene::{Said, healthy, modal, router, runner, span};
+    use crate::analysis::skew::Skews;
+    use crate::model::Span;
+
+    /// Operation and self time in ms of each step.
+    fn path(spans: &[Span]) -> Vec<(String, i64)> {
+        let tree = Tree::build(spans, &Skews::default());
+        let steps = report(&tree);
+        let total: i64 = steps.iter().map(|step| step.self_ms).sum();
+        assert_eq!(
+            total,
+            spans[0].duration_ms.unwrap_or(total),
+            "self times add up"
+        );
+        steps
+            .into_iter()
+            .map(|step| (step.operation, step.self_ms))
+            .collect()
+    }
+
+    fn expected(steps: &[(&str, i64)]) -> Vec<(String, i64)> {
+        steps
+            .iter()
+            .map(|(name, ms)| ((*name).to_owned(), *ms))
+            .collect()
+    }
+
+    #[test]
+    fn a_chain_of_calls_is_the_path_and_each_span_has_what_its_callee_leaves() {
+        let steps = [
+            ("execute_question", 5),
+            ("hybrid_router_call", 35),
+            ("inference_request", 10),
+            ("modal_call", 350),
+            ("inference", 2_100),
+        ];
+        assert_eq!(path(&healthy()), expected(&steps));
+    }
+
+    #[test]
+    fn back_to_back_spans_are_all_on_the_path() {
+        let spans = [
+            span(1, "runner", "root", 0, 300),
+            span(2, "runner", "first", 0, 100).under(1),
+            span(3, "runner", "second", 100, 200).under(1),
+            span(4, "runner", "third", 200, 300).under(1),
+        ];
+        let steps = [("root", 0), ("first", 100), ("second", 100), ("third", 100)];
+        assert_eq!(path(&spans), expected(&steps));
+    }
+
+    #[test]
+    fn a_span_that_runs_beside_a_longer_one_is_not_on_the_path() {
+        let spans = [
+            span(1, "runner", "root", 0, 300),
+            span(2, "runner", "beside", 20, 120).under(1),
+            span(3, "runner", "longer", 10, 280).under(1),
+        ];
+        assert_eq!(path(&spans), expected(&[("root", 30), ("longer", 270)]));
+    }
+
+    #[test]
+    fn an_open_span_counts_until_its_caller_gave_up() {
+        let mut spans = runner(60_000);
+        spans.extend(router(20, 59_980));
+        spans.push(modal(300, 400).open());
+        let steps = path(&spans);
+        assert_eq!(steps.last(), Some(&("inference".to_owned(), 59_675)));
+    }
+}

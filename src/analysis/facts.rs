@@ -9,7 +9,7 @@ use super::baseline::Baselines;
 use super::case::ExecutionCase;
 use super::shape::{Kind, Shape};
 use super::text::{Class, Hints};
-use super::tree::{Node, Tier, Tree};
+use super::tree::{Node, Tier, Tree, micros};
 use crate::model::{Execution, SpanStatus, meta};
 
 /// How the execution ended, by its row.
@@ -76,6 +76,8 @@ pub(crate) struct Facts<'t> {
     pub(crate) provider: Option<usize>,
     /// Modal's outermost span.
     pub(crate) modal: Option<usize>,
+    /// Modal spans of this execution's time, model and region that belong to no trace.
+    pub(crate) unlinked: usize,
     /// What failing spans said, callers first.
     pub(crate) said: Vec<Said>,
 }
@@ -103,6 +105,7 @@ impl<'t> Facts<'t> {
             router: None,
             provider: None,
             modal: None,
+            unlinked: baselines.unlinked_of(execution, &case.unlinked),
             said: Vec::new(),
         };
         facts.follow_the_call();
@@ -190,9 +193,42 @@ impl<'t> Facts<'t> {
         self.call.or(self.root)
     }
 
-    /// The router's call of Modal, or the span that stands in for it.
+    /// The router's call of Modal, or the span that stands in for it: where the router's rows are
+    /// lost, the runner's call, which waited for the same answer.
     pub(crate) fn provider_call(&self) -> Option<usize> {
-        self.provider.or(self.router)
+        let beside_the_router = self.modal.and(self.calling());
+        self.provider.or(self.router).or(beside_the_router)
+    }
+
+    /// The span whose end made the answer ready: the router's, or where that is missing or was never
+    /// closed, the one below it.
+    pub(crate) fn answering(&self) -> Option<usize> {
+        let legs = [self.router, self.provider, self.modal];
+        let ended = legs
+            .into_iter()
+            .find(|&leg| matches!(self.state(leg), State::Completed | State::Failed));
+        ended.flatten().or(self.router).or(self.modal)
+    }
+
+    /// By how many ms the runner went on after the answer was ready.
+    pub(crate) fn silence_ms(&self) -> Option<f64> {
+        let answered = self.node(self.answering())?.end?;
+        let called = self.node(self.calling()).and_then(|node| node.end);
+        Some((called.or(self.ended())? - answered) as f64 / 1000.0)
+    }
+
+    /// When the execution ended, in µs since the epoch: by its root span, else by its row.
+    fn ended(&self) -> Option<i64> {
+        let by_row = || self.case.execution.completed_at.map(micros);
+        self.node(self.root)
+            .and_then(|node| node.end)
+            .or_else(by_row)
+    }
+
+    /// How long a span lasted at most: to its own end, else to the execution's.
+    pub(crate) fn lasted_ms(&self, at: Option<usize>) -> Option<f64> {
+        let node = self.node(at)?;
+        Some((node.end.or(self.ended())? - node.start) as f64 / 1000.0)
     }
 
     /// Whether any span of the runner is known.
@@ -222,7 +258,7 @@ impl<'t> Facts<'t> {
     /// Whether Modal lines of this time are known to be lost, or Modal spans of this kind and time
     /// could not be linked to any trace.
     pub(crate) fn log_may_be_lost(&self) -> bool {
-        !self.case.losses.is_empty() || !self.case.unlinked.is_empty()
+        !self.case.losses.is_empty() || self.unlinked > 0
     }
 
     /// Whether the row's own words say that it was called off.

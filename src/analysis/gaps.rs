@@ -23,7 +23,7 @@ const MAX_OUTSIDE: usize = 32;
 ///
 /// Needs all spans of the trace; `baselines` from recent spans of the same model tell what a trace of
 /// this kind should look like; `losses` are those that overlap the trace, `unlinked` the Modal spans of
-/// its time, model and region that belong to no trace.
+/// its time that belong to no trace.
 pub fn find(
     trace_id: Uuid,
     spans: &[Span],
@@ -36,7 +36,7 @@ pub fn find(
     let around = Around {
         shape: &baselines.shapes.of(&kind),
         losses,
-        unlinked,
+        unlinked: baselines.unlinked_like(&kind, unlinked, None),
     };
     let mut notes = view::oddities(&tree);
     match tree.nodes.len() {
@@ -187,3 +187,6 @@ fn gap(tree: &Tree<'_>, at: usize, from: Stretch, to: Stretch) -> Gap {
         what,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,8 +25,13 @@ use crate::model::Execution;
 const LEAST_EXECUTIONS: usize = 3;
 /// Share of them that has to fail.
 const NEARLY_ALL: f64 = 0.8;
-/// Share of those failures that has to have one cause, or at least to lie in one service.
+/// Share of those failures that has to have one cause.
 const MOSTLY: f64 = 0.6;
+/// In a smaller group all of them have to.
+const SMALL: usize = 5;
+
+/// Below this confidence a cause is open to be another one of the same service.
+const UNSURE: f64 = 0.75;
 
 /// One execution and what became of it.
 struct Judged<'a> {
@@ -158,12 +163,12 @@ fn outage(scope: OutageScope, name: Option<String>, group: &[&Judged<'_>]) -> Op
     let (&cause, &(_, count)) = (votes.iter())
         .filter(|(cause, _)| **cause != RootCause::Undetermined)
         .max_by(|a, b| a.1.0.total_cmp(&b.1.0))?;
-    let in_service = troubled
-        .iter()
-        .filter(|one| one.cause.service() == cause.service())
-        .count();
-    let one_cause = share(count, troubled.len()) >= MOSTLY;
-    if !one_cause && share(in_service, troubled.len()) < NEARLY_ALL {
+    let open_to_it = |one: &&&Judged<'_>| {
+        one.cause != cause && one.cause.service() == cause.service() && one.confidence < UNSURE
+    };
+    let fitting = count + troubled.iter().filter(open_to_it).count();
+    let mostly = if group.len() < SMALL { 1.0 } else { MOSTLY };
+    if count < 2 || share(fitting, troubled.len()) < mostly {
         return None;
     }
     let place = match (&scope, &name) {

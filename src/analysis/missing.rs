@@ -7,7 +7,7 @@ use super::report::{MissingReason, MissingSpan};
 use super::shape::{Name, Shape};
 use super::tree::{Tier, Tree};
 use super::words::rfc3339;
-use crate::model::{LossEntry, Span, SpanStatus};
+use crate::model::{LossEntry, SpanStatus};
 
 /// What is known beside the trace.
 pub(crate) struct Around<'a> {
@@ -15,8 +15,8 @@ pub(crate) struct Around<'a> {
     pub(crate) shape: &'a Shape,
     /// Known losses of log lines.
     pub(crate) losses: &'a [LossEntry],
-    /// Modal spans of this kind and time that belong to no trace.
-    pub(crate) unlinked: &'a [Span],
+    /// Number of Modal spans of this kind and time that belong to no trace.
+    pub(crate) unlinked: usize,
 }
 
 /// Operations to name where no successful trace has shown them.
@@ -95,6 +95,19 @@ fn caller_of(tree: &Tree<'_>, tier: Tier, parent: Option<&Name>) -> Option<usize
     })
 }
 
+/// Whether a call completed; where its own end was never written, whether what waited for it did.
+fn completed(tree: &Tree<'_>, at: usize) -> bool {
+    let mut next = Some(at);
+    while let Some(at) = next {
+        let node = &tree.nodes[at];
+        if !node.open() {
+            return node.span.status == SpanStatus::Completed;
+        }
+        next = node.parent;
+    }
+    false
+}
+
 fn reason(
     tree: &Tree<'_>,
     tier: Tier,
@@ -106,8 +119,8 @@ fn reason(
         .nodes
         .iter()
         .any(|node| node.tier > tier && node.tier != Tier::Other);
+    let caller_completed = caller.is_some_and(|at| completed(tree, at));
     let caller = caller.map(|at| &tree.nodes[at]);
-    let caller_completed = caller.is_some_and(|node| node.span.status == SpanStatus::Completed);
     if around.shape.lacks(tier) && (caller_completed || worked_below) {
         let because = format!("no successful execution of this kind has a span of {name}");
         return (MissingReason::NotInstrumented, because);
@@ -133,11 +146,10 @@ fn reason(
         return (MissingReason::LogLost, because);
     }
     let because = match caller {
-        Some(node) if node.failed() && tier == Tier::Modal && !around.unlinked.is_empty() => {
+        Some(node) if node.failed() && tier == Tier::Modal && around.unlinked > 0 => {
             format!(
                 "{} failed; {} Modal spans of that time belong to no trace, one of them may be it",
-                node.span.operation,
-                around.unlinked.len()
+                node.span.operation, around.unlinked
             )
         }
         Some(node) => format!(

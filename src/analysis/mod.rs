@@ -21,6 +21,8 @@ mod facts;
 mod hypotheses;
 mod missing;
 mod row;
+#[cfg(test)]
+mod scene;
 mod score;
 mod shape;
 mod skew;

@@ -120,7 +120,7 @@ fn data_quality(facts: &Facts<'_>) -> DataQuality {
     let around = Around {
         shape: &facts.shape,
         losses: &case.losses,
-        unlinked: &case.unlinked,
+        unlinked: facts.unlinked,
     };
     let carries_id = case
         .spans
@@ -168,8 +168,8 @@ fn doubts(facts: &Facts<'_>) -> Vec<String> {
     if facts.shape.traces == 0 {
         notes.push("no successful execution is known to measure this one with".to_owned());
     }
-    if !facts.case.unlinked.is_empty() {
-        let count = facts.case.unlinked.len();
+    if facts.unlinked > 0 {
+        let count = facts.unlinked;
         notes.push(format!(
             "{count} Modal spans of this time, model and region belong to no trace"
         ));
@@ -179,3 +179,6 @@ fn doubts(facts: &Facts<'_>) -> Vec<String> {
     }
     notes
 }
+
+#[cfg(test)]
+mod tests;

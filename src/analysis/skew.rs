@@ -167,3 +167,59 @@ fn container(span: &Span) -> Option<String> {
         span.region_name().unwrap_or("")
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DurationRound, TimeDelta};
+    use serde_json::json;
+
+    use super::*;
+    use crate::analysis::scene::{Said, healthy_traces};
+
+    /// Twenty healthy traces whose Modal clock is ahead by so many ms and prints whole seconds.
+    fn skewed(ahead_ms: i64) -> Vec<Span> {
+        let mut spans = healthy_traces(20);
+        for (number, span) in spans.iter_mut().enumerate() {
+            // Traces begin at different fractions of a second.
+            let moved = TimeDelta::milliseconds(number as i64 / 5 * 137);
+            let ahead = match span.service.as_str() {
+                "modal" => TimeDelta::milliseconds(ahead_ms),
+                _ => TimeDelta::zero(),
+            };
+            let took = span.completed_at.map(|end| end - span.started_at);
+            span.started_at += moved + ahead;
+            if span.service == "modal" {
+                span.started_at = span
+                    .started_at
+                    .duration_trunc(TimeDelta::seconds(1))
+                    .unwrap();
+                *span = span.clone().with(meta::TIME_PRECISION, json!("s"));
+            }
+            span.completed_at = took.map(|took| span.started_at + took);
+        }
+        spans
+    }
+
+    fn estimate(spans: &[Span]) -> Skew {
+        let of_trace = spans.chunk_by(|a, b| a.trace_id == b.trace_id);
+        let trees: Vec<Tree<'_>> = of_trace.map(Tree::join).collect();
+        let skews = Skews::estimate(&trees);
+        skews.between(&spans[3], &spans[4]).unwrap()
+    }
+
+    #[test]
+    fn clocks_seconds_apart_are_found_out_though_lines_carry_whole_seconds() {
+        for ahead_ms in [2_600, -1_900] {
+            let skew = estimate(&skewed(ahead_ms));
+            let off = skew.offset_us / 1000 - ahead_ms;
+            assert!(off.abs() <= 300, "{ahead_ms} ms: {skew:?}");
+            assert_eq!(skew.samples, 20);
+        }
+    }
+
+    #[test]
+    fn no_difference_is_claimed_where_the_bounds_allow_none() {
+        assert_eq!(estimate(&skewed(0)).offset_us, 0);
+        assert_eq!(estimate(&healthy_traces(20)).offset_us, 0);
+    }
+}

@@ -4,9 +4,11 @@
 //! wait that makes up most of the execution counts, and with little confidence.
 
 use super::baseline::{Measure, Reference, waits};
-use super::facts::Facts;
+use super::facts::{Facts, Outcome, row_ms};
 use super::report::{Evidence, EvidenceKind, RootCause};
 use super::score::{Score, about, on_span};
+use super::stats::Summary;
+use super::tree::{Tier, micros};
 use super::words::duration;
 
 /// A wait counts as slow when it adds about this much of a usual execution.
@@ -21,23 +23,23 @@ const USUAL_Z: f64 = 3.5;
 const STEEPNESS: f64 = 5.0;
 /// Without a baseline, a wait has to last this long, in ms, and be most of the execution.
 const LONG_WAIT_MS: f64 = 15_000.0;
+/// Siblings needed to say what is usual.
+const LEAST_SIBLINGS: usize = 5;
 /// Log odds of what is as good as excluded.
 const HARDLY: f64 = -6.0;
 
 /// Weighs "nothing is wrong" against everything that makes an execution slow.
 pub(crate) fn of_success(facts: &Facts<'_>) -> Vec<Score> {
+    if facts.tree.is_empty() {
+        return by_row(facts);
+    }
     let mut fine = Score::of(RootCause::None);
     let what = "the execution completed, and took as long as others do";
     fine.note(0.5, about(EvidenceKind::ExecutionRow, "runner", what));
     let mut scores = vec![
         fine,
-        wait(
-            RootCause::QueueWait,
-            facts,
-            facts.router,
-            "the router began",
-        ),
-        wait(RootCause::ColdStart, facts, facts.modal, "Modal began"),
+        wait(RootCause::QueueWait, facts, "the router began"),
+        wait(RootCause::ColdStart, facts, "Modal began"),
         inference(facts),
     ];
     let explained = scores[1..].iter().any(|score| score.value > 0.0);
@@ -47,39 +49,96 @@ pub(crate) fn of_success(facts: &Facts<'_>) -> Vec<Score> {
     scores
 }
 
-fn wait(cause: RootCause, facts: &Facts<'_>, at: Option<usize>, until: &str) -> Score {
+/// A wait before a span of the next service began, in ms.
+struct Wait {
+    until: usize,
+    ms: f64,
+    /// It cannot be told which service's wait it was, because what lies between has no span.
+    mixed: bool,
+}
+
+/// The wait before the router began, or before Modal did.
+fn measured(cause: RootCause, facts: &Facts<'_>) -> Option<Wait> {
+    let lead = |at: Option<usize>| Some(waits(facts.tree, facts.node(at)?)?.0);
+    let since_row = |at: Option<usize>| {
+        let begun = micros(facts.case.execution.started_at?);
+        Some((facts.node(at)?.start - begun).max(0) as f64 / 1000.0)
+    };
+    let router_unseen = facts.router.is_none() && !facts.shape.lacks(Tier::Router);
+    let (until, mixed) = match cause {
+        RootCause::QueueWait => (facts.router.or(facts.modal)?, facts.router.is_none()),
+        _ => (facts.modal?, router_unseen),
+    };
+    let ms = lead(Some(until)).or_else(|| since_row(Some(until)))?;
+    Some(Wait { until, ms, mixed })
+}
+
+fn wait(cause: RootCause, facts: &Facts<'_>, until: &str) -> Score {
     let mut s = Score::of(cause);
-    let node = facts.node(at);
-    let lead = node.and_then(|node| waits(facts.tree, node));
-    let (Some(at), Some(node), Some((lead, _))) = (at, node, lead) else {
+    let Some(wait) = measured(cause, facts) else {
         s.value = HARDLY;
         s.cost(0.5, format!("it cannot be seen when {until}"));
         return s;
     };
-    let reference = facts
-        .baselines
-        .reference(Measure::Lead, node.span, &facts.kind);
+    let span = facts.tree.nodes[wait.until].span;
+    let reference = facts.baselines.reference(Measure::Lead, span, &facts.kind);
+    let taken = facts.total_ms().unwrap_or(wait.ms);
     let odds = match reference {
         Some(usual) => {
-            let added = (lead - usual.summary.median_ms).max(1.0);
-            let total = usual_total(facts).unwrap_or(lead).max(LEAST_TOTAL_MS);
+            let added = (wait.ms - usual.summary.median_ms).max(1.0);
+            let total = usual_total(facts)
+                .unwrap_or(taken - added)
+                .max(LEAST_TOTAL_MS);
             STEEPNESS * (added / total / ADDED_SHARE).ln()
         }
-        None if lead >= LONG_WAIT_MS && lead * 2.0 >= facts.total_ms().unwrap_or(lead) => 0.8,
+        None if wait.ms >= LONG_WAIT_MS && wait.ms * 2.0 >= taken => 0.8,
         None => HARDLY,
     };
+    let odds = if wait.mixed { odds - 0.7 } else { odds };
     let what = format!(
         "{} passed before {until}{}",
-        duration(lead),
+        duration(wait.ms),
         usually(reference)
     );
-    weigh(
-        &mut s,
-        odds,
-        &what,
-        on_span(facts.tree, at, EvidenceKind::Timing, what.clone()),
-    );
+    let evidence = on_span(facts.tree, wait.until, EvidenceKind::Timing, what.clone());
+    weigh(&mut s, odds, &what, evidence);
     s
+}
+
+/// An execution of which only the row is known, beside its siblings of the same model.
+fn by_row(facts: &Facts<'_>) -> Vec<Score> {
+    let row = &facts.case.execution;
+    let mut fine = Score::of(RootCause::None);
+    let mut slow = Score::of(RootCause::Undetermined);
+    let like = facts.case.siblings.iter().filter(|other| {
+        let succeeded = Outcome::of(other) == Outcome::Succeeded;
+        other.id != row.id && succeeded && other.model_id == row.model_id
+    });
+    let mut others: Vec<f64> = like.filter_map(row_ms).collect();
+    let usual = Summary::of(&mut others).filter(|usual| usual.samples >= LEAST_SIBLINGS);
+    let Some((ms, usual)) = row_ms(row).zip(usual) else {
+        slow.value = -0.4;
+        fine.note(
+            1.0,
+            about(
+                EvidenceKind::ExecutionRow,
+                "runner",
+                "the row says that it completed",
+            ),
+        );
+        return vec![fine, slow];
+    };
+    let what = format!(
+        "it took {}; {} siblings with the same model took {}",
+        duration(ms),
+        usual.samples,
+        duration(usual.median_ms)
+    );
+    slow.value = STEEPNESS * (ms / usual.median_ms.max(LEAST_TOTAL_MS) / TIMES_MEDIAN).ln();
+    slow.value = slow.value.max(HARDLY / 2.0);
+    fine.note(1.0, about(EvidenceKind::Siblings, "runner", what.clone()));
+    slow.note(1.0, about(EvidenceKind::Siblings, "runner", what));
+    vec![fine, slow]
 }
 
 fn inference(facts: &Facts<'_>) -> Score {
@@ -107,7 +166,7 @@ fn inference(facts: &Facts<'_>) -> Score {
             if usual.level.same_model() {
                 odds
             } else {
-                odds.min(0.3)
+                odds.min(HARDLY / 6.0)
             }
         }
         None => HARDLY,
@@ -133,7 +192,8 @@ fn somewhere_else(facts: &Facts<'_>) -> Score {
     let reference = facts
         .baselines
         .reference(Measure::Span, node.span, &facts.kind);
-    if let Some(usual) = reference.filter(|r| r.summary.robust_z(ms) >= USUAL_Z) {
+    let comparable = |r: &Reference| r.level.same_model() && r.summary.robust_z(ms) >= USUAL_Z;
+    if let Some(usual) = reference.filter(comparable) {
         s.value =
             STEEPNESS * (ms / usual.summary.median_ms.max(LEAST_TOTAL_MS) / TIMES_MEDIAN).ln();
         let what = format!("the execution took {}{}", duration(ms), usually(reference));

@@ -6,7 +6,7 @@
 
 mod rules;
 
-use rules::RULES;
+use rules::rules;
 
 /// What a text can be about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +29,8 @@ pub(crate) enum Class {
     Timeout,
     /// Somebody called it off.
     Cancelled,
+    /// Whoever was called did answer.
+    Answered,
     /// An answer came and was not acceptable.
     BadAnswer,
     /// The caller itself is set up wrongly.
@@ -51,9 +53,9 @@ impl Hints {
             weights: Vec::new(),
             informative: is_informative(&words),
         };
-        for rule in RULES {
-            let holds = |group: &&[&str]| group.iter().any(|term| has_term(&words, term));
-            if rule.all.iter().all(holds) {
+        let any_of = |terms: &&[&str]| terms.iter().any(|term| has_term(&words, term));
+        for rule in rules() {
+            if rule.all.iter().all(any_of) && !any_of(&rule.unless) {
                 hints.add(rule.class, rule.weight);
             }
         }

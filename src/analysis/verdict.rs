@@ -1,7 +1,8 @@
 //! From scores to an answer: which hypothesis wins, how sure that is, and why the others lost.
 //!
-//! Invariant: probabilities of all hypotheses, "something nobody thought of" included, add up to one;
-//! the winner's is the confidence, and a small lead means that nothing is determined.
+//! Invariants: probabilities of all hypotheses, "something nobody thought of" included, add up to one;
+//! the winner's is the confidence, and a small lead means that nothing is determined; the confidence of
+//! "undetermined" is that of the likeliest named cause.
 
 use super::report::{Evidence, RootCause, RuledOut};
 use super::score::Score;
@@ -45,8 +46,17 @@ pub(crate) fn decide(mut scores: Vec<Score>) -> Verdict {
     let first = scores.first().map_or(0.0, chance);
     let second = scores.get(1).map_or(0.0, chance);
     let clear = first >= LEAST && first - second >= LEAD;
+    // "Something else" is no cause to be sure of.
+    let named = scores
+        .iter()
+        .filter(|score| score.cause != RootCause::Undetermined);
+    let best_named = named.map(chance).fold(0.0, f64::max);
+    let clear = clear && scores[0].cause != RootCause::Undetermined;
     let winner = if clear { Some(scores.remove(0)) } else { None };
-    let ruled_out = scores.iter().map(|score| RuledOut {
+    let others = scores
+        .iter()
+        .filter(|score| score.cause != RootCause::Undetermined);
+    let ruled_out = others.map(|score| RuledOut {
         root_cause_code: score.cause,
         because: score.objection().unwrap_or(NO_OBJECTION).to_owned(),
         probability: rounded(chance(score)),
@@ -65,7 +75,7 @@ pub(crate) fn decide(mut scores: Vec<Score>) -> Verdict {
         }
         None => Verdict {
             cause: RootCause::Undetermined,
-            confidence: rounded(first.min(MOST)),
+            confidence: rounded(best_named.min(MOST)),
             evidence: merged(
                 scores
                     .into_iter()

@@ -89,7 +89,7 @@ pub(super) fn exception(facts: &Facts<'_>) -> Score {
         let left = 1.0 - others[0].max(others[1]);
         let what = "its text names neither memory nor the model's files";
         let evidence = on_span(facts.tree, said.node, EvidenceKind::ErrorText, what);
-        s.gain(1.5 * left, evidence);
+        s.gain(0.8 * left, evidence);
     }
     s.value += 0.6;
     let (weight, at) = facts.hint(Class::Compute, &[Tier::Modal]);

@@ -178,7 +178,10 @@ fn the_router_gave_up(s: &mut Score, facts: &Facts<'_>) {
             format!("the router's call of Modal {}", words(state)),
         ),
     }
-    if let (Some(at), Some(ms)) = (facts.provider_call(), facts.took_ms(facts.provider_call())) {
+    if let (Some(at), Some(ms)) = (
+        facts.provider_call(),
+        facts.lasted_ms(facts.provider_call()),
+    ) {
         let because = format!(
             "the router gave up after {}, no time limit is that short",
             duration(ms)
@@ -190,7 +193,11 @@ fn the_router_gave_up(s: &mut Score, facts: &Facts<'_>) {
         }
     }
     let what = "its text speaks of waiting too long";
-    gain_by_text(s, facts, Class::Timeout, &[Tier::Router], TEXT_GAIN, what);
+    let tiers: &[Tier] = match facts.router {
+        Some(_) => &[Tier::Router],
+        None => &[Tier::Runner],
+    };
+    gain_by_text(s, facts, Class::Timeout, tiers, TEXT_GAIN, what);
 }
 
 fn the_router_failed(s: &mut Score, facts: &Facts<'_>) {

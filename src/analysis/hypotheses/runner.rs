@@ -92,6 +92,9 @@ pub(super) fn router_unreachable(facts: &Facts<'_>) -> Score {
             "the router has no span of this request",
         ),
     );
+    if facts.hint(Class::Answered, &[Tier::Runner]).0 > 0.0 {
+        s.cost(STRAINED, "the runner's own words tell of an answer");
+    }
     let what = "its text speaks of a connection that could not be made";
     gain_by_text(
         &mut s,
@@ -107,19 +110,22 @@ pub(super) fn router_unreachable(facts: &Facts<'_>) -> Score {
 /// Somebody called the execution off.
 pub(super) fn cancelled(facts: &Facts<'_>) -> Score {
     let mut s = score(RootCause::Cancelled);
-    let outlived = facts
-        .outlived_ms(facts.calling(), facts.router)
-        .is_some_and(|ms| ms > 0.0);
-    match facts.state(facts.router) {
+    let outlived = facts.silence_ms().is_some_and(|ms| ms < 0.0);
+    match facts.state(facts.answering()) {
         State::Absent | State::Open => {}
         _ if outlived => {}
-        State::Completed => s.cost(UNLIKELY, "the router had answered"),
+        State::Completed => s.cost(UNLIKELY, "the answer was ready"),
         State::Failed => s.cost(UNLIKELY, "the router failed first"),
     }
     s.expect(
         facts.call.is_some(),
         STRAINED,
         "the runner had not called the router yet",
+    );
+    s.expect(
+        facts.sees_runner(),
+        UNLIKELY,
+        "no span of the runner is known",
     );
     if facts.state(facts.call) == State::Completed {
         s.cost(UNLIKELY, "the runner's call completed");
@@ -165,8 +171,15 @@ pub(super) fn cancelled(facts: &Facts<'_>) -> Score {
 /// The router answered and the runner went on waiting.
 pub(super) fn response_lost(facts: &Facts<'_>) -> Score {
     let mut s = score(RootCause::ResponseLost);
+    let answered = facts.state(facts.answering()) == State::Completed;
     match facts.state(facts.router) {
         State::Completed => {}
+        State::Absent | State::Open if answered => {
+            s.cost(
+                ODD,
+                "the router has no end of this request, only what it called",
+            );
+        }
         State::Open => s.cost(STRAINED, "the router's span has no end"),
         state => s.cost(4.0, format!("the router {}", words(state))),
     }
@@ -175,24 +188,28 @@ pub(super) fn response_lost(facts: &Facts<'_>) -> Score {
         4.0,
         "the runner's call completed",
     );
-    if let Some(silence) = facts.outlived_ms(facts.router, facts.calling()) {
+    if let Some(silence) = facts.silence_ms() {
         s.expect(
             silence >= 0.0,
             STRAINED,
-            "the router answered only after the runner had given up",
+            "the answer was ready only after the runner had given up",
         );
         let because = format!(
             "the runner failed {} after the answer",
             duration(silence.max(0.0))
         );
         s.cost(too_short(silence.max(1.0), PATIENCE_MS), because);
-        if let (Some(call), Some(router)) = (facts.calling(), facts.router) {
+        if let Some(answering) = facts.answering() {
             let what = format!(
-                "the runner waited {} more after the router had answered",
+                "the runner waited {} more after the answer",
                 duration(silence)
             );
-            s.note(2.0, on_span(facts.tree, call, EvidenceKind::Timing, what));
-            s.note(1.5, completed_in(facts, router));
+            let waiting = facts.calling().unwrap_or(answering);
+            s.note(
+                2.0,
+                on_span(facts.tree, waiting, EvidenceKind::Timing, what),
+            );
+            s.note(1.5, completed_in(facts, answering));
         }
     }
     note_failures(&mut s, facts, &[facts.call, facts.root]);
@@ -208,9 +225,16 @@ pub(super) fn response_lost(facts: &Facts<'_>) -> Score {
 /// Everybody below did their part and the runner failed nevertheless.
 pub(super) fn result_rejected(facts: &Facts<'_>) -> Score {
     let mut s = score(RootCause::ResultRejected);
+    let answered = facts.state(facts.answering()) == State::Completed;
     match facts.state(facts.router) {
         State::Completed => {}
-        State::Absent => s.cost(STRAINED, "the router has no span of this request"),
+        State::Open if answered => {
+            s.cost(ODD, "the router's span has no end, only what it called");
+        }
+        State::Absent if answered || facts.shape.lacks(Tier::Router) => {
+            s.cost(STRAINED, "the router has no span of this request");
+        }
+        State::Absent => s.cost(UNLIKELY, "nobody is seen to have answered"),
         state => s.cost(CONTRADICTS, format!("the router {}", words(state))),
     }
     s.expect(
@@ -223,9 +247,13 @@ pub(super) fn result_rejected(facts: &Facts<'_>) -> Score {
         State::Failed if facts.router.is_some() => {
             s.cost(ODD, "the runner's call itself failed");
         }
+        State::Open => s.cost(ODD, "the runner's call has no end"),
+        State::Absent if !facts.sees_runner() => {
+            s.cost(ODD, "no span of the runner is known");
+        }
         state => s.cost(4.0, format!("the runner's call {}", words(state))),
     }
-    if let Some(silence) = facts.outlived_ms(facts.router, facts.root) {
+    if let Some(silence) = facts.silence_ms() {
         let because = format!(
             "the runner failed only {} after the answer",
             duration(silence)

@@ -7,6 +7,9 @@
 use super::{Node, Tree};
 use crate::analysis::skew::{Skews, resolution_us};
 
+/// Farther apart than this, in µs, unknown clocks are not taken for the reason.
+const CLOCKS: i64 = 5_000_000;
+
 /// Aligns every callee with its caller, callers first.
 pub(super) fn align(tree: &mut Tree<'_>, skews: &Skews) {
     let mut shifts = vec![0_i64; tree.nodes.len()];
@@ -47,12 +50,9 @@ fn shift(caller: &Node<'_>, callee: &Node<'_>, skews: &Skews) -> i64 {
         return wanted.max(-lead);
     }
     let tail = caller_end - callee_end;
-    if callee.span.started_at > caller.span.started_at
-        && lead > caller_end - caller.start
-        && known.is_none()
-    {
-        // Begun after its caller had ended, by clocks that nothing is known about: not a call that
-        // was waited for.
+    if tail < -(callee_end - callee.start) - CLOCKS && known.is_none() {
+        // Begun long after its caller had ended, by clocks that nothing is known about: not a call
+        // that was waited for.
         return 0;
     }
     wanted.clamp(-lead, tail.max(-lead))
