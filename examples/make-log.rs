@@ -41,7 +41,7 @@ fn main() -> std::io::Result<()> {
             let done = n - CONTAINERS;
             let took = done % 700;
             let (whole, part) = (took / 100, took % 100);
-            if done % 16 == 0 {
+            if done.is_multiple_of(16) {
                 line(
                     &mut out,
                     n,
