@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, SourceSpec};
 use crate::pipeline::{Health, Pipeline, Stats, expire};
 use crate::source::{
-    CommandSource, FileSource, Intake, Outlet, SourceError, SourceState, StdinSource,
+    CommandSource, FileSource, Intake, ModalSource, Outlet, SourceError, SourceState, StdinSource,
 };
 use crate::store::{Spool, Store};
 
@@ -100,9 +100,13 @@ impl Collection {
             SourceSpec::File(pattern) => {
                 self.supervise(out.clone(), FileSource { pattern }.run(out));
             }
-            SourceSpec::Modal { .. } | SourceSpec::Http(_) => {
-                let _ = config;
+            SourceSpec::Modal { app, environment } => {
+                let mut options = config.modal.clone();
+                options.app = app;
+                options.environment = environment.or(options.environment);
+                self.supervise(out.clone(), ModalSource { options }.run(out));
             }
+            SourceSpec::Http(_) => {}
         }
     }
 

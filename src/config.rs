@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::pipeline::BatchLimits;
+use crate::source::{ModalOptions, Via};
 use crate::telemetry::LogFormat;
 
 /// Where the daemon listens unless told otherwise.
@@ -18,6 +19,12 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
 /// How much may wait on disk while the database is away, in MiB: hours of a busy application.
 const DEFAULT_SPOOL_MIB: u64 = 1024;
+
+/// How far back an app that is new to us is fetched.
+const DEFAULT_BACKFILL: Duration = Duration::from_secs(24 * 3600);
+/// How often is looked for lines that following missed without a sign; a fetch costs a second of
+/// Python.
+const DEFAULT_RECONCILE: Duration = Duration::from_secs(120);
 
 /// A mistake in the configuration or on the command line.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +114,8 @@ pub struct ModalFile {
     pub cli: Option<PathBuf>,
     /// A Python that has the package `modal`; the command's own unless named.
     pub python: Option<PathBuf>,
+    /// `best`, `sdk` or `cli`.
+    pub via: Via,
     /// Environment of apps that name none; `MODAL_ENVIRONMENT` else.
     pub environment: Option<String>,
     /// Profile of Modal's configuration; `MODAL_PROFILE` else.
@@ -155,8 +164,8 @@ pub struct Config {
     pub batch: BatchLimits,
     /// Where batches wait while the database is away.
     pub spool: SpoolPlace,
-    /// How Modal is followed.
-    pub modal: ModalFile,
+    /// How Modal is followed; the app is filled in for each source.
+    pub modal: ModalOptions,
     /// Level of the process's own log.
     pub log_level: String,
     /// Form of the process's own log.
@@ -300,7 +309,7 @@ impl Config {
             },
             spool: spool(written.spool, &database)?,
             database,
-            modal: written.modal,
+            modal: modal(written.modal),
             log_level: written.log.level.unwrap_or_else(|| "info".into()),
             log_format: overrides
                 .log_format
@@ -319,6 +328,23 @@ fn read_file(path: &Path) -> Result<ConfigFile, ConfigError> {
         path: path.to_owned(),
         reason: error.to_string(),
     })
+}
+
+fn modal(written: ModalFile) -> ModalOptions {
+    let reconcile = written.reconcile_seconds.map(Duration::from_secs);
+    let backfill = written
+        .backfill_hours
+        .map(|hours| Duration::from_secs(hours * 3600));
+    ModalOptions {
+        app: String::new(),
+        environment: written.environment,
+        profile: written.profile,
+        cli: written.cli,
+        python: written.python,
+        via: written.via,
+        backfill: backfill.unwrap_or(DEFAULT_BACKFILL),
+        reconcile_every: reconcile.unwrap_or(DEFAULT_RECONCILE),
+    }
 }
 
 /// Beside an embedded database where no state directory is known.

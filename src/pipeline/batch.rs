@@ -12,7 +12,7 @@ use super::ledger::{Flush, Ledger};
 use super::sink::{Part, SinkError};
 use super::stats::Stats;
 use crate::model::Observation;
-use crate::source::Input;
+use crate::source::{Input, StreamId};
 use crate::store::{Batch, Checkpoint, shard};
 
 /// Runs until the input closes, then hands on the rest.
@@ -116,14 +116,18 @@ impl Stage {
             Input::Loss(loss) => self.loose.losses.push(loss),
             Input::Mark(checkpoint) => self.marks.push(checkpoint),
             Input::Acknowledge(waiting) => self.acknowledgements.push(waiting),
-            Input::End(stream) => {
-                let loose = &mut self.loose.observations;
-                let position = self
-                    .streams
-                    .end(&stream, now, &self.stats, |seen| loose.push(seen));
-                self.marks.extend(position);
-            }
+            Input::End(stream) => self.end(&stream, true),
+            Input::Broken(stream) => self.end(&stream, false),
         }
+    }
+
+    fn end(&mut self, stream: &StreamId, whole: bool) {
+        let loose = &mut self.loose.observations;
+        let emit = |seen| loose.push(seen);
+        let position = self
+            .streams
+            .end(stream, whole, Utc::now(), &self.stats, emit);
+        self.marks.extend(position);
     }
 
     fn is_full(&self) -> bool {

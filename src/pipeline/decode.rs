@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use beacon_parsers::{Counts, Decoder, Envelope, Precision, Timestamp};
+use beacon_parsers::{Counts, Decoder, Envelope, Precision, Record, Timestamp};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
@@ -150,19 +150,23 @@ impl Streams {
         stream.count(stats);
     }
 
-    /// Ends a stream; what is left of it comes out of `emit`.
+    /// Ends a stream; what is left of it comes out of `emit`, its unfinished line only if it is `whole`.
     pub(super) fn end(
         &mut self,
         id: &StreamId,
+        whole: bool,
         now: DateTime<Utc>,
         stats: &Stats,
         emit: impl FnMut(Observation),
     ) -> Option<Checkpoint> {
         let mut stream = self.open.remove(id)?;
         let pairer = &mut stream.pairer;
-        stream
-            .decoder
-            .finish(&mut |record| pairer.observe(&record, now));
+        let mut sink = |record: Record<'_>| pairer.observe(&record, now);
+        if whole {
+            stream.decoder.finish(&mut sink);
+        } else {
+            stream.decoder.flush(&mut sink);
+        }
         stream.pairer.drain(emit);
         stream.count(stats);
         stream.position()

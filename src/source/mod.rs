@@ -5,6 +5,7 @@ mod backoff;
 mod child;
 mod command;
 mod file;
+mod modal;
 mod outlet;
 pub mod push;
 mod status;
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use command::CommandSource;
 pub use file::FileSource;
+pub use modal::{ModalOptions, ModalSource, Via};
 pub use outlet::Outlet;
 pub use push::Intake;
 pub use status::{SourceState, SourceStatus, Sources};
@@ -109,6 +111,8 @@ pub enum Input {
     Acknowledge(oneshot::Sender<()>),
     /// The stream is over; what was held back of it comes out.
     End(StreamId),
+    /// The stream broke off; a line that had not ended is dropped.
+    Broken(StreamId),
 }
 
 /// The sending half of the pipeline's input.
