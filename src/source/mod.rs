@@ -6,6 +6,7 @@ mod child;
 mod command;
 mod file;
 mod modal;
+pub mod otlp;
 mod outlet;
 pub mod push;
 mod status;

@@ -6,6 +6,7 @@
 )]
 
 mod boundaries;
+mod modal_cli;
 mod process;
 mod sources;
 mod store;

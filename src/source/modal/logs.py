@@ -18,7 +18,8 @@ SETTLED = timedelta(seconds=30)  # an unfinished line this old gets no rest any 
 
 
 def end_with_reader():
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):  # unbuffered: a lock of sys.stdin's would be in the way at the end
+        pass
     os._exit(0)
 
 

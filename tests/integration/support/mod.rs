@@ -3,3 +3,4 @@
 pub(crate) mod collector;
 pub(crate) mod database;
 pub(crate) mod lines;
+pub(crate) mod modal;

@@ -1,0 +1,256 @@
+//! Modal apps through the real CLI and SDK against a fake control plane: what it emitted and what is
+//! stored must be equal, span for span.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::support::collector::Home;
+use crate::support::modal::{Modal, Said, emitted, fixture, installed, stored};
+
+/// How long what was emitted may take to be stored, a busy machine and all.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Waits until what is stored equals what the scenario emitted.
+async fn wait_for_equality(home: &Home, scenario: &Path) {
+    wait_for_equal(home, &emitted(scenario)).await;
+}
+
+async fn wait_for_equal(home: &Home, expected: &BTreeMap<String, Said>) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = stored(home).await;
+        if found == *expected {
+            return;
+        }
+        if Instant::now() > deadline {
+            let log = std::fs::read_to_string(home.path("collector.log")).unwrap_or_default();
+            for (id, said) in expected {
+                if found.get(id) != Some(said) {
+                    eprintln!("{id}: emitted {said:?}, stored {:?}", found.get(id));
+                }
+            }
+            for id in found.keys().filter(|id| !expected.contains_key(*id)) {
+                eprintln!("{id}: stored, never emitted");
+            }
+            panic!("not equal\n{log}");
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn check(scenario: &str, options: &[&str], environment: &str, via: &str) {
+    let scenario = fixture(scenario);
+    let modal = Modal::play(&scenario, options);
+    let home = Home::new();
+    let collector = modal.follow(&home, environment, via);
+    wait_for_equality(&home, &scenario).await;
+    collector.stop();
+}
+
+#[tokio::test]
+async fn a_quiet_day_through_the_newest_cli() {
+    check("quiet-day.jsonl", &["--speed", "40"], "modal-new", "cli").await;
+}
+
+#[tokio::test]
+async fn a_quiet_day_through_the_sdk() {
+    check("quiet-day.jsonl", &["--speed", "40"], "modal-new", "sdk").await;
+}
+
+#[tokio::test]
+async fn a_quiet_day_through_the_first_cli_that_can_fetch() {
+    let options = ["--speed", "40", "--follow-history", "none"];
+    check("quiet-day.jsonl", &options, "modal-1.4", "best").await;
+}
+
+#[tokio::test]
+async fn a_quiet_day_through_a_cli_that_can_only_follow() {
+    let scenario = fixture("quiet-day.jsonl");
+    let modal = Modal::play(&scenario, &["--speed", "40"]);
+    let home = Home::new();
+    let collector = modal.follow(&home, "modal-1.3", "best");
+    // It prints no ids, so nobody knows the containers.
+    let mut expected = emitted(&scenario);
+    expected
+        .values_mut()
+        .for_each(|said| said.container.clear());
+    wait_for_equal(&home, &expected).await;
+    assert!(
+        collector
+            .log()
+            .contains("cannot fetch what following missed")
+    );
+    collector.stop();
+}
+
+#[tokio::test]
+async fn a_bad_night_through_the_newest_cli() {
+    let options = ["--follow-history", "none", "--poll-s", "7"];
+    check("bad-night.jsonl", &options, "modal-new", "cli").await;
+}
+
+#[tokio::test]
+async fn a_bad_night_through_the_sdk() {
+    let options = [
+        "--follow-history",
+        "20",
+        "--poll-s",
+        "5",
+        "--fetch-lag-ms",
+        "3000",
+    ];
+    check("bad-night.jsonl", &options, "modal-new", "sdk").await;
+}
+
+#[tokio::test]
+async fn what_was_printed_while_the_collector_was_dead_is_fetched() {
+    let scenario = fixture("quiet-day.jsonl");
+    let modal = Modal::play(&scenario, &["--speed", "30", "--follow-history", "none"]);
+    let home = Home::new();
+    for pause in [4, 3] {
+        let collector = modal.follow(&home, "modal-new", "best");
+        tokio::time::sleep(Duration::from_secs(pause)).await;
+        collector.kill();
+    }
+    let collector = modal.follow(&home, "modal-new", "best");
+    wait_for_equality(&home, &scenario).await;
+    collector.stop();
+}
+
+/// A reproducible source of chance.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
+
+/// Twenty seconds of spans on five containers, with every kind of trouble between them.
+fn random_night(seed: u64) -> String {
+    let mut chance = Chance(seed);
+    let mut events: Vec<(u64, String)> = Vec::new();
+    for number in 0..150_u64 {
+        let at = chance.below(18_000);
+        let took = 200 + chance.below(1_800);
+        let container = chance.below(5);
+        let entry = |at: u64, text: &str, more: &str| {
+            let data = serde_json::Value::from(text);
+            let line = format!(
+                "{{\"at_ms\":{at},\"container\":\"ta-01R{container}\",\"function\":\"fu-01R\",\
+                 \"function_call\":\"fc-01R{number:04}\",\"data\":{data}{more}}}"
+            );
+            (at, line)
+        };
+        let live = if chance.below(20) == 0 {
+            ",\"live\":false"
+        } else {
+            ""
+        };
+        let header = format!("🔍 TRACE[{number:08x}]: ");
+        let start = format!("{header}Modal inference started - model=mistral-7b, region=eu-west\n");
+        events.push(entry(at, &start, live));
+        events.push(entry(
+            at + 1,
+            "[INFERENCE] Using preloaded mistral-7b\n",
+            "",
+        ));
+        match chance.below(10) {
+            0 => {}
+            1 => {
+                let end = format!("{header}FAILED - error=RuntimeError: no, duration=0.5s\n");
+                events.push(entry(at + took, &end, live));
+            }
+            _ => {
+                let seconds = took as f64 / 1000.0;
+                let end = format!("{header}SUCCESS - duration={seconds:.2}s, tokens={number}\n");
+                events.push(entry(at + took, &end, live));
+            }
+        }
+    }
+    for _ in 0..6 {
+        let at = 2_000 + chance.below(16_000);
+        let redeliver = chance.below(30);
+        let lose = chance.below(2) == 0;
+        let event = match chance.below(5) {
+            0 => format!("\"drop_connection\",\"redeliver\":{redeliver}"),
+            1 => format!("\"unavailable_for_ms\",\"ms\":1500,\"lose\":{lose}"),
+            2 => "\"unavailable_for_ms\",\"ms\":700,\"mode\":\"refuse\"".to_owned(),
+            3 => "\"restart\",\"ms\":400".to_owned(),
+            _ => "\"end_stream\"".to_owned(),
+        };
+        events.push((at, format!("{{\"at_ms\":{at},\"event\":{event}}}")));
+    }
+    events.sort();
+    let mut scenario = String::new();
+    for (_, line) in events {
+        writeln!(scenario, "{line}").unwrap();
+    }
+    scenario
+}
+
+async fn random(seed: u64, via: &str) {
+    let home = Home::new();
+    let scenario = home.path("night.jsonl");
+    std::fs::write(&scenario, random_night(seed)).unwrap();
+    let modal = Modal::play(&scenario, &["--follow-history", "50", "--poll-s", "6"]);
+    let collector = modal.follow(&home, "modal-new", via);
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    collector.kill();
+    let collector = modal.follow(&home, "modal-new", via);
+    wait_for_equality(&home, &scenario).await;
+    collector.stop();
+}
+
+#[tokio::test]
+async fn a_random_night_through_the_newest_cli() {
+    random(20_251_123, "cli").await;
+}
+
+#[tokio::test]
+async fn a_random_night_through_the_sdk() {
+    random(42, "sdk").await;
+}
+
+#[tokio::test]
+async fn an_unknown_app_a_missing_tool_and_a_missing_login_say_what_to_do() {
+    let scenario = fixture("bad-night.jsonl");
+    let modal = Modal::play(&scenario, &["--token", "some:other"]);
+    let home = Home::new();
+    let collector = modal.follow(&home, "modal-new", "cli");
+    wait_for_log(&collector, "modal setup").await;
+    drop((collector, modal));
+
+    let home = Home::new();
+    let settings = format!(
+        "[modal]\nvia = \"cli\"\ncli = {:?}\n",
+        home.path("no/modal")
+    );
+    std::fs::write(home.path("beacon.toml"), settings).unwrap();
+    let arguments = [
+        "--listen",
+        "none",
+        "--config",
+        "beacon.toml",
+        "--source",
+        "modal:x",
+    ];
+    let collector = home.start(home.command(&arguments));
+    wait_for_log(&collector, "pip install modal").await;
+    assert!(installed("modal-new", "modal").exists());
+}
+
+async fn wait_for_log(collector: &crate::support::collector::Collector, words: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while !collector.log().contains(words) {
+        assert!(Instant::now() < deadline, "{}", collector.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
