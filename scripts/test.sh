@@ -20,6 +20,9 @@ cargo fmt --all --check
 step "lints"
 cargo clippy --workspace --all-targets --locked -- -D warnings
 
+step "Python environments: modal and OpenTelemetry"
+bash scripts/python-env.sh
+
 step "tests"
 need_cargo_tool nextest
 bash scripts/postgres.sh run -- cargo nextest run --workspace --locked
