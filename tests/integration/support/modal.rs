@@ -112,7 +112,7 @@ pub(crate) fn emitted(scenario: &Path) -> BTreeMap<String, Said> {
     for line in std::fs::read_to_string(scenario).unwrap().lines() {
         let entry: Value = serde_json::from_str(line).unwrap();
         let text = |key: &str| entry[key].as_str().unwrap_or_default();
-        if text("event") != "" || text("fd") == "stderr" || text("fd") == "system" {
+        if !text("event").is_empty() || text("fd") == "stderr" || text("fd") == "system" {
             continue;
         }
         let origin = format!("{} {}", text("function_call"), text("container"));
