@@ -112,7 +112,10 @@ impl Step {
     fn is_before(&self, other: &Self) -> bool {
         let order = self.at.cmp(&other.at);
         match order.then_with(|| self.name.cmp(&other.name)) {
-            Ordering::Equal => json!(self.fields).to_string() < json!(other.fields).to_string(),
+            Ordering::Equal => {
+                let text = |step: &Self| json!(step.fields).to_string();
+                text(self) < text(other)
+            }
             order => order.is_lt(),
         }
     }
