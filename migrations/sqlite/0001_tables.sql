@@ -26,8 +26,9 @@ create table if not exists trace_spans (
 
 -- All spans of a trace.
 create index if not exists idx_trace_spans_trace_id on trace_spans (trace_id);
--- All spans that name an execution.
-create index if not exists idx_trace_spans_execution_id on trace_spans (execution_id);
+-- All spans that name an execution; most never do.
+create index if not exists idx_trace_spans_execution_id on trace_spans (execution_id)
+    where execution_id is not null;
 -- Windows of time.
 create index if not exists idx_trace_spans_started_at on trace_spans (started_at);
 -- Rows of ours by span id: the rows that a write has to look at, and the one-row-a-span guarantee.

@@ -52,17 +52,19 @@ pub enum Change {
 /// `stored` must hold every row of ours whose span id lies in [`SpanKey::id_range`] of an incoming
 /// key; other rows in it are ignored. Changes come sorted by span id.
 pub fn reconcile(stored: &[Span], incoming: impl IntoIterator<Item = Observation>) -> Vec<Change> {
+    // Nearly every key has one span, and a slot is large: the usual first growth would waste most of it.
+    let one = || Vec::with_capacity(1);
     let mut keys: BTreeMap<SpanKey, Vec<Slot<'_>>> = BTreeMap::new();
     for span in stored {
         if let Some(seen) = Observation::from_span(span) {
-            keys.entry(seen.key.clone()).or_default().push(Slot {
+            keys.entry(seen.key.clone()).or_insert_with(one).push(Slot {
                 seen,
                 stored: Some(span),
             });
         }
     }
     for seen in incoming {
-        let slots = keys.entry(seen.key.clone()).or_default();
+        let slots = keys.entry(seen.key.clone()).or_insert_with(one);
         match find_slot(slots.iter().map(|slot| &slot.seen), &seen) {
             Some(at) => slots[at].seen.merge(seen),
             None => slots.push(Slot { seen, stored: None }),

@@ -53,6 +53,10 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY)
+            // Random ids touch many pages: let the log take each several times before it is copied
+            // into the file (64 MB), and keep as much in memory.
+            .pragma("wal_autocheckpoint", "16384")
+            .pragma("cache_size", "-65536")
             // Executions of jobs that were cleaned away are kept: questions join what is there.
             .foreign_keys(false);
         let pool = |connections| {

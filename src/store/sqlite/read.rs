@@ -280,3 +280,71 @@ pub(super) async fn losses(
     .await?;
     Ok(rows.iter().filter_map(row::loss).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::{DateTime, Utc};
+    use sqlx::{Execute, Row};
+
+    async fn plan(pool: &SqlitePool, sql: &str) -> String {
+        let sql = sqlx::AssertSqlSafe(format!("explain query plan {sql}"));
+        let rows = sqlx::query(sql).fetch_all(pool).await.unwrap();
+        let details = rows.iter().map(|row| row.get::<String, _>(3));
+        details.collect::<Vec<_>>().join("; ")
+    }
+
+    #[tokio::test]
+    async fn every_question_is_served_by_an_index() {
+        let pool = sqlx::sqlite::SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect("sqlite::memory:")
+            .await
+            .unwrap();
+        for step in crate::store::migration::SQLITE {
+            sqlx::raw_sql(step.sql).execute(&pool).await.unwrap();
+        }
+        let (id, from, to) = (
+            Uuid::nil(),
+            DateTime::<Utc>::MIN_UTC,
+            DateTime::<Utc>::MAX_UTC,
+        );
+        let services = vec![];
+        let questions = [
+            (SpanQuestion::Traces(vec![]), "idx_trace_spans_trace_id"),
+            (
+                SpanQuestion::Executions(vec![]),
+                "idx_trace_spans_execution_id",
+            ),
+            (SpanQuestion::TraceRange(id, id), "idx_trace_spans_trace_id"),
+            (SpanQuestion::SpanRange(id, id), "beacon_own_spans"),
+            (SpanQuestion::OpenBefore(to), "beacon_open_spans"),
+            (
+                SpanQuestion::Failed { from, to },
+                "idx_trace_spans_started_at",
+            ),
+            (
+                SpanQuestion::Window { services, from, to },
+                "idx_trace_spans_started_at",
+            ),
+            (
+                SpanQuestion::Unlinked { from, to },
+                "idx_trace_spans_started_at",
+            ),
+        ];
+        for (question, index) in questions {
+            let sql = span_query(&question).sql();
+            let plan = plan(&pool, sql.as_str()).await;
+            assert!(plan.contains(index), "{question:?}: {plan}");
+        }
+        let own = concat!(
+            include_str!("../sql/sqlite/spans.sql"),
+            include_str!("../sql/sqlite/own_rows.sql")
+        );
+        let plan = plan(&pool, own).await;
+        assert!(
+            plan.contains("beacon_own_spans (span_id>? AND span_id<?)"),
+            "{plan}"
+        );
+    }
+}

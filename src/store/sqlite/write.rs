@@ -7,9 +7,10 @@
 use std::sync::LazyLock;
 
 use chrono::Utc;
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
-use sqlx::{AssertSqlSafe, Sqlite, SqlitePool};
+use sqlx::{Sqlite, SqlitePool};
+use uuid::Uuid;
 
 use super::row::{self, time_text};
 use crate::model::{ExecutionLink, LossEntry, Span};
@@ -40,7 +41,7 @@ pub(super) async fn write(pool: &SqlitePool, batch: &Batch) -> sqlx::Result<Writ
     let stored = if ranges.is_empty() {
         Vec::new()
     } else {
-        own_rows(&mut tx, &json!(ranges)).await?
+        own_rows(&mut tx, &ranges).await?
     };
     let mut plan = incoming.plan(stored);
     let mut written = insert_all(&mut tx, &mut plan).await?;
@@ -62,40 +63,34 @@ pub(super) async fn write(pool: &SqlitePool, batch: &Batch) -> sqlx::Result<Writ
     Ok(written)
 }
 
-async fn own_rows(conn: &mut SqliteConnection, ranges: &Value) -> sqlx::Result<Vec<Stored>> {
+async fn own_rows(
+    conn: &mut SqliteConnection,
+    ranges: &[(Uuid, Uuid)],
+) -> sqlx::Result<Vec<Stored>> {
+    let low: Vec<_> = ranges.iter().map(|(low, _)| low).collect();
     let sql = concat!(
         include_str!("../sql/sqlite/spans.sql"),
         include_str!("../sql/sqlite/own_rows.sql")
     );
     let rows = sqlx::query(sql)
-        .bind(ranges.to_string())
+        .bind(json!(low).to_string())
         .fetch_all(conn)
         .await?;
     Ok(rows.iter().filter_map(row::stored).collect())
 }
 
+/// Binds a chunk while the connection's own thread works on the one before.
 async fn insert_all(conn: &mut SqliteConnection, plan: &mut Plan) -> sqlx::Result<Written> {
     let mut written = Written::default();
-    let mut rest = plan.inserts.as_slice();
-    while !rest.is_empty() {
-        let fits = CHUNKS.iter().position(|&rows| rows <= rest.len());
-        // The smallest chunk is one row, so one always fits.
-        let size = fits.unwrap_or(CHUNKS.len() - 1);
-        let (chunk, tail) = rest.split_at(CHUNKS[size]);
-        rest = tail;
-        match insert(conn, size, chunk).await {
-            Ok(()) => chunk.iter().for_each(|span| written.count_insert(span)),
+    let mut chunks = chunks(&plan.inserts).map(|(sql, chunk)| (chunk, bind_rows(sql, chunk)));
+    let mut next = chunks.next();
+    while let Some((chunk, query)) = next {
+        let result;
+        (result, next) = tokio::join!(query.execute(&mut *conn), async { chunks.next() });
+        match result {
+            Ok(_) => chunk.iter().for_each(|span| written.count_insert(span)),
             Err(err) if is_refusal(&err) => {
-                for span in chunk {
-                    match insert(conn, CHUNKS.len() - 1, std::slice::from_ref(span)).await {
-                        Ok(()) => written.count_insert(span),
-                        Err(err) if is_refusal(&err) => plan.rejects.push(Reject {
-                            span: span.clone(),
-                            reason: err.to_string(),
-                        }),
-                        Err(err) => return Err(err),
-                    }
-                }
+                insert_each(conn, chunk, &mut written, &mut plan.rejects).await?;
             }
             Err(err) => return Err(err),
         }
@@ -103,11 +98,38 @@ async fn insert_all(conn: &mut SqliteConnection, plan: &mut Plan) -> sqlx::Resul
     Ok(written)
 }
 
-async fn insert(conn: &mut SqliteConnection, size: usize, spans: &[Span]) -> sqlx::Result<()> {
-    let sql: &'static str = INSERTS[size].as_str();
-    let query = spans.iter().fold(sqlx::query(AssertSqlSafe(sql)), bind_row);
-    query.execute(conn).await?;
+async fn insert_each(
+    conn: &mut SqliteConnection,
+    spans: &[Span],
+    written: &mut Written,
+    rejects: &mut Vec<Reject>,
+) -> sqlx::Result<()> {
+    let one = INSERTS[CHUNKS.len() - 1].as_str();
+    for span in spans {
+        match bind_row(sqlx::query(one), span).execute(&mut *conn).await {
+            Ok(_) => written.count_insert(span),
+            Err(err) if is_refusal(&err) => rejects.push(Reject {
+                span: span.clone(),
+                reason: err.to_string(),
+            }),
+            Err(err) => return Err(err),
+        }
+    }
     Ok(())
+}
+
+/// Cuts rows into pieces of the sizes in [`CHUNKS`], the largest first, each with its statement.
+fn chunks(mut rest: &[Span]) -> impl Iterator<Item = (&'static str, &[Span])> {
+    std::iter::from_fn(move || {
+        let size = CHUNKS.iter().position(|&size| size <= rest.len())?;
+        let (chunk, tail) = rest.split_at(CHUNKS[size]);
+        rest = tail;
+        Some((INSERTS[size].as_str(), chunk))
+    })
+}
+
+fn bind_rows(sql: &'static str, spans: &[Span]) -> Query<'static> {
+    spans.iter().fold(sqlx::query(sql), bind_row)
 }
 
 async fn update_all(

@@ -21,4 +21,5 @@ macro_rules! on_every_store {
 mod migrating;
 mod postgres;
 mod reading;
+mod sqlite;
 mod writing;
