@@ -16,7 +16,7 @@ use crate::model::{Regions, Span, SpanStatus};
 
 const SECOND: i64 = 1_000_000;
 /// How far the clocks of two hosts may differ before nothing is linked by time, in µs.
-const MOST_SKEW: i64 = 12 * SECOND;
+pub(super) const MOST_SKEW: i64 = 12 * SECOND;
 
 /// A span's state, as far as it bears on who belongs to whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

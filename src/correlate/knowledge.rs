@@ -29,6 +29,11 @@ pub struct Knowledge {
 }
 
 impl Knowledge {
+    /// Whether nothing was learned yet.
+    pub fn is_empty(&self) -> bool {
+        self.clocks.is_empty()
+    }
+
     pub(super) fn ahead(&self, one: &Printed<'_>) -> f64 {
         let offset = one.container.and_then(|id| self.containers.get(id));
         offset.copied().unwrap_or(0.0)

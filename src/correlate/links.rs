@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::evidence::{Caller, Evidence};
+use super::evidence::{Caller, Evidence, State};
 use super::matching::Choice;
 use super::printed::Printed;
-use super::trace::Trace;
+use super::trace::{Closeness, Trace};
 use crate::model::{Execution, Span, SpanLink, meta};
 
 /// Links below this confidence are not made: a wrong link misleads, a missing one says so.
@@ -41,6 +41,16 @@ impl Method {
     }
 }
 
+/// What was found out about one printed span.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// What goes into its row.
+    pub link: SpanLink,
+    /// Whether it stays like this: the span and its caller have ended, and no closer caller can turn
+    /// up.
+    pub settled: bool,
+}
+
 /// What findings are made of.
 pub(super) struct Findings<'e, 'a> {
     pub(super) evidence: &'e Evidence<'a>,
@@ -51,32 +61,35 @@ pub(super) struct Findings<'e, 'a> {
 
 impl<'a> Findings<'_, 'a> {
     /// What the choices say about each printed span, where they say anything.
-    pub(super) fn report(&self, choices: &[Choice]) -> Vec<SpanLink> {
-        let verdicts: Vec<_> = choices
-            .iter()
-            .enumerate()
-            .map(|(row, choice)| self.judge(row, choice))
-            .collect();
+    pub(super) fn report(&self, choices: &[Choice]) -> Vec<Finding> {
+        let judge = |(row, choice)| self.judge(row, choice);
+        let verdicts: Vec<_> = choices.iter().enumerate().map(judge).collect();
         let calls = self.linked_calls(&verdicts);
-        (self.evidence.printed.iter().zip(verdicts))
-            .enumerate()
-            .filter_map(|(row, (one, verdict))| match verdict {
-                Verdict::Inside(caller, method, confidence) => {
-                    Some(self.link(one, caller, method, confidence))
-                }
-                Verdict::Named => Some(self.named(one)),
-                Verdict::Unlinked(reason, confidence) => {
-                    let call = one.span.text(meta::FUNCTION_CALL_ID);
-                    match call.and_then(|id| calls.get(id)) {
-                        Some(&(caller, confidence)) if self.is_candidate(row, caller) => {
-                            Some(self.link(one, caller, Method::SameCall, confidence))
-                        }
-                        _ => Some(unlinked(one, reason, confidence)),
+        let rows = self.evidence.printed.iter().zip(verdicts).enumerate();
+        rows.filter_map(|(row, (one, verdict))| match verdict {
+            Verdict::Inside(caller, method, confidence) => {
+                Some(self.inside(one, caller, method, confidence))
+            }
+            Verdict::Named => self.named(one),
+            Verdict::Unlinked(reason, confidence) => {
+                let call = one.span.text(meta::FUNCTION_CALL_ID);
+                Some(match call.and_then(|id| calls.get(id)) {
+                    Some(&(caller, confidence)) if self.is_candidate(row, caller) => {
+                        self.inside(one, caller, Method::SameCall, confidence)
                     }
-                }
-                Verdict::Nothing => None,
-            })
-            .collect()
+                    _ => Finding {
+                        link: bare(
+                            one,
+                            one.span.span_id,
+                            value(Method::None, confidence, Some(reason)),
+                        ),
+                        settled: false,
+                    },
+                })
+            }
+            Verdict::Nothing => None,
+        })
+        .collect()
     }
 
     fn judge(&self, row: usize, choice: &Choice) -> Verdict {
@@ -132,13 +145,13 @@ impl<'a> Findings<'_, 'a> {
         self.evidence.candidates[row].contains(&caller)
     }
 
-    fn link(&self, one: &Printed<'_>, caller: usize, method: Method, confidence: f64) -> SpanLink {
+    fn inside(&self, one: &Printed<'_>, caller: usize, method: Method, confidence: f64) -> Finding {
         let caller: &Caller<'_> = &self.evidence.callers[caller];
         let trace = &self.traces[caller.trace];
         let execution_id = self.execution_of.get(&trace.id).copied();
         let execution = execution_id.and_then(|id| self.executions.get(&id));
         let job = trace.first(Span::job).map(str::to_owned);
-        SpanLink {
+        let link = SpanLink {
             span_id: one.span.span_id,
             trace_id: trace.id,
             parent_span_id: Some(caller.span.span_id),
@@ -147,16 +160,26 @@ impl<'a> Findings<'_, 'a> {
             model_id: caller.model.map(str::to_owned),
             region: trace.region_of(caller.span).map(str::to_owned),
             link: value(method, confidence, None),
-        }
+        };
+        let settled = caller.closeness == Closeness::ModalCall
+            && caller.to.is_some()
+            && one.state != State::Open;
+        Finding { link, settled }
     }
 
-    /// A span whose lines named its trace, none of whose callers we see (yet).
-    fn named(&self, one: &Printed<'_>) -> SpanLink {
-        let trace_id = one.said.trace.unwrap_or(one.span.span_id);
-        SpanLink {
-            execution_id: self.execution_of.get(&trace_id).copied(),
+    /// A span whose lines named its trace, none of whose callers we see (yet): its execution is all
+    /// there is to add.
+    fn named(&self, one: &Printed<'_>) -> Option<Finding> {
+        let trace_id = one.said.trace?;
+        let execution_id = Some(*self.execution_of.get(&trace_id)?);
+        let link = SpanLink {
+            execution_id,
             ..bare(one, trace_id, value(Method::Context, 1.0, None))
-        }
+        };
+        Some(Finding {
+            link,
+            settled: false,
+        })
     }
 }
 
@@ -170,11 +193,6 @@ enum Verdict {
     Unlinked(&'static str, f64),
     /// There is nothing to weigh.
     Nothing,
-}
-
-fn unlinked(one: &Printed<'_>, reason: &str, confidence: f64) -> SpanLink {
-    let link = value(Method::None, confidence, Some(reason));
-    bare(one, one.span.span_id, link)
 }
 
 fn bare(one: &Printed<'_>, trace_id: Uuid, link: Value) -> SpanLink {
@@ -198,4 +216,19 @@ fn value(method: Method, confidence: f64, reason: Option<&str>) -> Value {
         link["reason"] = reason.into();
     }
     link
+}
+
+/// The link of a row whose trace turned out to belong to an execution.
+pub fn with_execution(row: &Span, execution: &Execution) -> SpanLink {
+    let link = row.metadata.get(meta::LINK).cloned();
+    SpanLink {
+        span_id: row.span_id,
+        trace_id: row.trace_id,
+        parent_span_id: row.parent_span_id,
+        execution_id: Some(execution.id),
+        job_id: row.job_id.clone().or_else(|| execution.job_id.clone()),
+        model_id: row.model_id.clone(),
+        region: row.region.clone(),
+        link: link.unwrap_or_else(|| value(Method::Context, 1.0, None)),
+    }
 }

@@ -21,16 +21,42 @@ mod trace;
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use crate::model::{Execution, ExecutionLink, Regions, Span, SpanLink};
+use crate::model::{Execution, ExecutionLink, Regions, Span};
 use cost::Costs;
 use evidence::{Evidence, Known};
 pub use executions::executions;
 pub use knowledge::Knowledge;
 use links::Findings;
+pub use links::{Finding, with_execution};
 pub use trace::{Trace, traces};
+
+/// When the spans ran that may enclose spans printed in an interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Surroundings {
+    /// They began at or after this,
+    pub since: DateTime<Utc>,
+    /// had not ended before this,
+    pub from: DateTime<Utc>,
+    /// and had begun before this.
+    pub to: DateTime<Utc>,
+}
+
+impl Surroundings {
+    /// Of spans printed in `[from, to)`.
+    pub fn of(from: DateTime<Utc>, to: DateTime<Utc>) -> Self {
+        let skew = TimeDelta::microseconds(evidence::MOST_SKEW);
+        let from = from.checked_sub_signed(skew).unwrap_or(from);
+        let longest = TimeDelta::seconds(density::REACH as i64);
+        Self {
+            since: from.checked_sub_signed(longest).unwrap_or(from),
+            from,
+            to: to.checked_add_signed(skew).unwrap_or(to),
+        }
+    }
+}
 
 /// Rows of one stretch of time, ready to be compared.
 #[derive(Debug)]
@@ -76,7 +102,7 @@ impl<'a> Correlation<'a> {
     }
 
     /// The findings, in order of time; printed spans for which there is nothing to weigh have none.
-    pub fn links(&self, knowledge: &Knowledge) -> Vec<SpanLink> {
+    pub fn links(&self, knowledge: &Knowledge) -> Vec<Finding> {
         let costs = Costs::new(&self.evidence, knowledge);
         let choices = learn::assign(&costs, 0..self.evidence.printed.len());
         let findings = Findings {

@@ -4,7 +4,9 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{End, Moment, Observation, Outcome, Precision, SpanKey, SpanStatus, meta};
+use crate::model::{
+    End, Moment, Observation, Outcome, Precision, SpanKey, SpanLink, SpanStatus, meta,
+};
 
 /// Milliseconds after a fixed moment.
 fn at(ms: i64) -> DateTime<Utc> {
@@ -129,7 +131,8 @@ fn links(modal: &[Span], others: &[Span], executions: &[Execution]) -> Vec<SpanL
     let known = super::executions(&traces, executions, &regions);
     let correlation = Correlation::new(modal, &traces, &known, executions, &regions);
     let knowledge = correlation.learn(DateTime::UNIX_EPOCH, &Knowledge::default());
-    correlation.links(&knowledge)
+    let found = correlation.links(&knowledge).into_iter();
+    found.map(|finding| finding.link).collect()
 }
 
 fn trace_of(found: &[SpanLink], span: &Span) -> Option<u128> {

@@ -1,4 +1,4 @@
-//! Traces that others wrote, rebuilt from their rows: duplicates folded, and the spans found that a
+//! Traces that services wrote, rebuilt from their rows: duplicates folded, and the spans found that a
 //! printed span can be enclosed by.
 //!
 //! Invariant: a span id occurs once in a trace, in its most complete form.
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::model::{Span, SpanStatus};
 
-/// The spans of others that share a trace id.
+/// The spans that services wrote with one trace id.
 #[derive(Debug, Clone)]
 pub struct Trace<'a> {
     /// The trace id.
@@ -48,9 +48,9 @@ impl Closeness {
     }
 }
 
-/// Sorts spans of others into traces, in order of trace id. Rows of ours are left out.
+/// Sorts spans into traces, in order of trace id. Printed ones are left out: they are to be placed.
 pub fn traces(spans: &[Span]) -> Vec<Trace<'_>> {
-    let mut rows: Vec<&Span> = spans.iter().filter(|span| !span.is_ours()).collect();
+    let mut rows: Vec<&Span> = spans.iter().filter(|span| !span.is_printed()).collect();
     rows.sort_by_key(|span| (span.trace_id, span.span_id));
     rows.chunk_by(|a, b| a.trace_id == b.trace_id)
         .map(|rows| {
@@ -90,15 +90,15 @@ impl<'a> Trace<'a> {
     /// The deepest spans of the closest kind that the trace has: those that call Modal, else the
     /// router's, else the runner's.
     pub(super) fn callers(&self) -> (Closeness, Vec<&'a Span>) {
-        let Some(closeness) = self.spans.iter().map(|span| Closeness::of(span)).min() else {
+        // What Modal's own side wrote is called, it doesn't call.
+        let callers = || {
+            let spans = self.spans.iter().copied();
+            spans.filter(|span| !span.service.eq_ignore_ascii_case("modal"))
+        };
+        let Some(closeness) = callers().map(Closeness::of).min() else {
             return (Closeness::Runner, Vec::new());
         };
-        let closest = || {
-            self.spans
-                .iter()
-                .copied()
-                .filter(|span| Closeness::of(span) == closeness)
-        };
+        let closest = || callers().filter(|span| Closeness::of(span) == closeness);
         let parents: HashSet<_> = closest().filter_map(|span| span.parent_span_id).collect();
         let deepest: Vec<_> = closest()
             .filter(|span| !parents.contains(&span.span_id))

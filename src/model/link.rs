@@ -65,7 +65,7 @@ impl SpanLink {
         note("model_id", fill(&mut span.model_id, &self.model_id));
         note("region", fill(&mut span.region, &self.region));
         let mut link = self.link.clone();
-        if let (Some(link), false) = (link.as_object_mut(), filled.is_empty()) {
+        if let Some(link) = link.as_object_mut() {
             link.insert(FILLED.to_owned(), json!(filled));
         }
         span.metadata.insert(meta::LINK.to_owned(), link);

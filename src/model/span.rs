@@ -132,6 +132,11 @@ impl Span {
         self.text(meta::COLLECTOR) == Some(COLLECTOR)
     }
 
+    /// Whether it was put together from printed lines; what services write or send as spans was not.
+    pub fn is_printed(&self) -> bool {
+        self.is_ours() && self.metadata.contains_key(meta::LOG_ID)
+    }
+
     /// A text value of `metadata`.
     pub fn text(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).and_then(Value::as_str)

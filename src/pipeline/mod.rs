@@ -14,6 +14,7 @@ mod decode;
 mod expire;
 mod health;
 mod ledger;
+mod link;
 mod metrics;
 mod pair;
 mod sink;
@@ -27,6 +28,7 @@ use tokio::sync::mpsc;
 
 pub use expire::expire;
 pub use health::{Health, Readiness, SourceReadiness};
+pub use link::{LinkSummary, Linker};
 pub use pair::Pairer;
 pub use sink::SinkError;
 pub use stats::{Stats, StatsSnapshot};

@@ -1,6 +1,6 @@
 //! Counters of the pipeline, cheap enough to update per chunk and per batch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,6 +42,8 @@ pub struct Stats {
     pub(super) rejected: AtomicU64,
     pub(super) batches: AtomicU64,
     pub(super) retries: AtomicU64,
+    /// Minutes in which rows began that changed and that nobody has asked for yet.
+    touched: Mutex<BTreeSet<i64>>,
     /// By how much this process changed the number of spans in each state.
     pub(super) statuses: [AtomicI64; 4],
 }
@@ -188,12 +190,25 @@ impl Stats {
         self.evicted.fetch_add(evicted, Relaxed);
     }
 
+    /// The minutes, since 1970, in which the rows began that changed since this was asked last.
+    pub(super) fn take_touched(&self) -> BTreeSet<i64> {
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut touched)
+    }
+
+    /// Enters minutes in which rows began that have changed.
+    pub(super) fn touch(&self, minutes: impl IntoIterator<Item = i64>) {
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        touched.extend(minutes);
+    }
+
     /// Adds what a write did.
     pub(super) fn add_written(&self, written: &Written) {
         self.inserted.fetch_add(written.inserted, Relaxed);
         self.updated.fetch_add(written.updated, Relaxed);
         self.rejected.fetch_add(written.rejected, Relaxed);
         self.batches.fetch_add(1, Relaxed);
+        self.touch(written.began.iter().copied());
         for (counter, change) in self.statuses.iter().zip(written.statuses) {
             counter.fetch_add(change, Relaxed);
         }

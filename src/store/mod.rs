@@ -18,16 +18,18 @@ mod spool;
 mod sqlite;
 mod storable;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 pub use error::StoreError;
 pub use postgres::PostgresStore;
 pub use question::{ExecutionQuestion, SpanQuestion, SpanSearch};
-pub use shard::{SHARDS, shard};
+pub use shard::{SHARDS, shard, shard_of_span};
 pub use spool::{Entry, Lane, Spool, SpoolError};
 pub use sqlite::SqliteStore;
 
@@ -138,6 +140,8 @@ pub struct Written {
     /// By how much the number of open, timed-out, completed and failed spans changed: in the order in
     /// which [`crate::model::SpanStatus`] lists them.
     pub statuses: [i64; 4],
+    /// The minutes, since 1970, in which the rows began that were inserted or changed.
+    pub began: BTreeSet<i64>,
 }
 
 /// A database that keeps spans.
@@ -184,8 +188,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Losses that overlap an interval, oldest first.
     async fn losses(
         &self,
-        from: chrono::DateTime<chrono::Utc>,
-        to: chrono::DateTime<chrono::Utc>,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
     ) -> Result<Vec<LossEntry>, StoreError>;
 
     /// Closes connections; calls in flight end first.

@@ -63,14 +63,21 @@ impl Written {
     /// Counts a row that went in.
     pub(super) fn count_insert(&mut self, span: &Span) {
         self.inserted += 1;
+        self.note_begin(span);
         self.statuses[span.status as usize] += 1;
     }
 
     /// Counts a row that was changed.
     pub(super) fn count_update(&mut self, update: &Update) {
         self.updated += 1;
+        self.note_begin(&update.span);
         self.statuses[update.was as usize] -= 1;
         self.statuses[update.span.status as usize] += 1;
+    }
+
+    fn note_begin(&mut self, span: &Span) {
+        self.began
+            .insert(span.started_at.timestamp().div_euclid(60));
     }
 }
 

@@ -41,15 +41,16 @@ pub enum SpanQuestion {
         /// End of the interval.
         to: DateTime<Utc>,
     },
-    /// Spans of ours that began in `[from, to)`.
-    Ours {
+    /// Printed spans that began in `[from, to)`.
+    Printed {
         /// Start of the interval.
         from: DateTime<Utc>,
         /// End of the interval.
         to: DateTime<Utc>,
     },
-    /// Spans of others that ran at some time in `[from, to)` and began at or after `since`.
-    Others {
+    /// Spans of services other than Modal that were not printed but written by their services, or sent
+    /// as spans, that ran at some time in `[from, to)` and began at or after `since`.
+    Written {
         /// Earliest start.
         since: DateTime<Utc>,
         /// Start of the interval.

@@ -11,11 +11,11 @@ pub const SHARDS: usize = 4;
 
 /// The shard of a printed span. A batch whose keys are of one shard never waits for another shard's.
 pub fn shard(key: &SpanKey) -> usize {
-    of_span(key.id_range().0)
+    shard_of_span(key.id_range().0)
 }
 
-/// The shard of a row.
-pub(super) fn of_span(id: Uuid) -> usize {
+/// The shard of a row, by its span id.
+pub fn shard_of_span(id: Uuid) -> usize {
     let bytes = id.as_bytes();
     // A printed span: its log id, which stays when the rest changes. Ids of OpenTelemetry senders have
     // zeros there.
@@ -42,7 +42,7 @@ mod tests {
             let (low, high) = key.id_range();
             let orphan = Observation::new(key.clone(), "test").span_id();
             for id in [low, high, orphan] {
-                assert_eq!(of_span(id), shard(&key));
+                assert_eq!(shard_of_span(id), shard(&key));
             }
         }
     }
@@ -56,7 +56,7 @@ mod tests {
                 scope: String::new(),
             };
             hits[0][shard(&key)] += 1;
-            hits[1][of_span(span_id_of_otlp(number.to_be_bytes()))] += 1;
+            hits[1][shard_of_span(span_id_of_otlp(number.to_be_bytes()))] += 1;
         }
         assert!(hits.as_flattened().iter().all(|&hits| hits > 150));
     }

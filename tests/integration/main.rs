@@ -5,9 +5,13 @@
     reason = "a test fails by panicking"
 )]
 
+// First, for its macro.
+#[macro_use]
+mod store;
+
 mod boundaries;
+mod linking;
 mod modal_cli;
 mod process;
 mod sources;
-mod store;
 mod support;

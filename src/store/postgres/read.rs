@@ -87,17 +87,19 @@ pub(super) fn spans(question: &SpanQuestion, limit: u32) -> Query<'_> {
         ))
         .bind(from)
         .bind(to),
-        SpanQuestion::Ours { from, to } => query(spans!(
+        SpanQuestion::Printed { from, to } => query(spans!(
             "s.started_at >= $1 and s.started_at < $2 \
-             and s.metadata @> '{\"collector\": \"beacon-collector\"}'",
+             and s.metadata @> '{\"collector\": \"beacon-collector\"}' \
+             and s.metadata -> 'log_id' is not null",
             "$3"
         ))
         .bind(from)
         .bind(to),
-        SpanQuestion::Others { since, from, to } => query(spans!(
-            "s.started_at >= $1 and s.started_at < $3 \
+        SpanQuestion::Written { since, from, to } => query(spans!(
+            "s.started_at >= $1 and s.started_at < $3 and s.service <> 'modal' \
              and (s.completed_at is null or s.completed_at >= $2) \
-             and (s.metadata @> '{\"collector\": \"beacon-collector\"}') is not true",
+             and ((s.metadata @> '{\"collector\": \"beacon-collector\"}') is not true \
+                  or s.metadata -> 'log_id' is null)",
             "$4"
         ))
         .bind(since)

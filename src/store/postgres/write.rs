@@ -61,7 +61,10 @@ pub(super) async fn write(
 /// default: the rows must be read as they are after the locks are ours. Ascending, so that two batches
 /// never wait for each other.
 fn begin(ranges: &[(Uuid, Uuid)]) -> String {
-    let shards: BTreeSet<_> = ranges.iter().map(|(low, _)| shard::of_span(*low)).collect();
+    let shards: BTreeSet<_> = ranges
+        .iter()
+        .map(|(low, _)| shard::shard_of_span(*low))
+        .collect();
     let mut sql = format!("begin isolation level read committed; {LIMITS}");
     for shard in shards {
         sql.push_str(&format!("; select pg_advisory_xact_lock({LOCKS}, {shard})"));

@@ -94,16 +94,18 @@ fn span_query(question: &SpanQuestion) -> Query {
         ))
         .bind(time_text(*from))
         .bind(time_text(*to)),
-        SpanQuestion::Ours { from, to } => sqlx::query(spans!(
+        SpanQuestion::Printed { from, to } => sqlx::query(spans!(
             "s.started_at >= ? and s.started_at < ? \
-             and s.metadata ->> 'collector' = 'beacon-collector'"
+             and s.metadata ->> 'collector' = 'beacon-collector' \
+             and s.metadata ->> 'log_id' is not null"
         ))
         .bind(time_text(*from))
         .bind(time_text(*to)),
-        SpanQuestion::Others { since, from, to } => sqlx::query(spans!(
-            "s.started_at >= ? and s.started_at < ? \
+        SpanQuestion::Written { since, from, to } => sqlx::query(spans!(
+            "s.started_at >= ? and s.started_at < ? and s.service <> 'modal' \
              and (s.completed_at is null or s.completed_at >= ?) \
-             and s.metadata ->> 'collector' is not 'beacon-collector'"
+             and (s.metadata ->> 'collector' is not 'beacon-collector' \
+                  or s.metadata ->> 'log_id' is null)"
         ))
         .bind(time_text(*since))
         .bind(time_text(*to))

@@ -254,8 +254,8 @@ fn questions() -> Vec<SpanQuestion> {
             to,
         },
         SpanQuestion::Unlinked { from, to },
-        SpanQuestion::Ours { from, to },
-        SpanQuestion::Others {
+        SpanQuestion::Printed { from, to },
+        SpanQuestion::Written {
             since: at(-1_200_000),
             from,
             to,

@@ -1,6 +1,6 @@
 //! Each question finds what it asks for, in the order that it promises, whoever wrote the rows.
 
-use beacon_collector::model::{Execution, Span, SpanStatus};
+use beacon_collector::model::{Execution, Span, SpanStatus, meta};
 use beacon_collector::store::{ExecutionQuestion, SpanQuestion};
 use serde_json::json;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ on_every_store!(
     failed_spans_come_newest_first,
     a_window_shows_the_asked_services,
     unlinked_spans_are_those_that_are_their_own_trace,
-    spans_of_ours_and_of_others_are_told_apart_in_a_window,
+    printed_and_written_spans_are_told_apart_in_a_window,
     whatever_others_write_can_be_read,
     executions_are_found_newest_first_with_their_jobs_public_id,
     recent_executions_are_filtered_and_counted_without_the_limit,
@@ -135,7 +135,7 @@ async fn unlinked_spans_are_those_that_are_their_own_trace(db: Database) {
     assert_eq!(ids(&ask(&db, question).await), [id.as_u128()]);
 }
 
-async fn spans_of_ours_and_of_others_are_told_apart_in_a_window(db: Database) {
+async fn printed_and_written_spans_are_told_apart_in_a_window(db: Database) {
     for (span, began, ended) in [
         (1, 10, 20),
         (2, 10, 40),
@@ -159,15 +159,21 @@ async fn spans_of_ours_and_of_others_are_told_apart_in_a_window(db: Database) {
     ))
     .await;
     let ours = [start("00000001", 30), start("00000002", 60)];
-    db.store.write(&batch(ours.clone())).await.unwrap();
+    let mut sent = ours[0].to_span();
+    sent.span_id = Uuid::from_u128(9);
+    sent.service = "router".into();
+    sent.metadata.remove(meta::LOG_ID);
+    let mut batch = batch(ours.clone());
+    batch.spans.push(sent);
+    db.store.write(&batch).await.unwrap();
     let (from, to) = (at(30), at(60));
     assert_eq!(
-        ids(&ask(&db, SpanQuestion::Ours { from, to }).await),
+        ids(&ask(&db, SpanQuestion::Printed { from, to }).await),
         [ours[0].span_id().as_u128()]
     );
     let since = at(5);
-    let others = ask(&db, SpanQuestion::Others { since, from, to }).await;
-    assert_eq!(ids(&others), [2, 6, 3]);
+    let others = ask(&db, SpanQuestion::Written { since, from, to }).await;
+    assert_eq!(ids(&others), [2, 6, 9, 3]);
 }
 
 async fn whatever_others_write_can_be_read(db: Database) {
