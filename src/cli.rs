@@ -130,8 +130,43 @@ pub enum Command {
         #[command(flatten)]
         output: OutputArguments,
     },
+    /// Serve the Model Context Protocol on standard input and output, for clients that start a command
+    Mcp {
+        /// Ask the daemon at this address instead of the database, e.g. http://127.0.0.1:7410
+        #[arg(long, env = "BEACON_URL", value_name = "URL")]
+        url: Option<String>,
+        /// The daemon's token
+        #[arg(
+            long,
+            env = "BEACON_TOKEN",
+            hide_env_values = true,
+            value_name = "TOKEN"
+        )]
+        token: Option<String>,
+    },
+    /// Print what to put into the configuration of an MCP client
+    McpConfig {
+        /// The client
+        client: ClientName,
+        /// Use the daemon at this address instead of starting a command, e.g. http://127.0.0.1:7410
+        #[arg(long, env = "BEACON_URL", value_name = "URL")]
+        url: Option<String>,
+    },
     /// Create or complete the database schema
     Migrate,
+}
+
+/// An MCP client whose configuration is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ClientName {
+    /// Windsurf
+    Windsurf,
+    /// Claude Code
+    Claude,
+    /// Cursor
+    Cursor,
+    /// Visual Studio Code
+    Vscode,
 }
 
 /// A question about one execution.

@@ -56,7 +56,11 @@ impl Asked {
                 (Tool::SearchSpans, searched(search), output)
             }
             Command::CollectorStatus { output } => (Tool::CollectorStatus, Vec::new(), output),
-            Command::Run(_) | Command::Trace { .. } | Command::Migrate => return None,
+            Command::Run(_)
+            | Command::Trace { .. }
+            | Command::Mcp { .. }
+            | Command::McpConfig { .. }
+            | Command::Migrate => return None,
         };
         Some(Self::new(tool, given, output))
     }

@@ -2,10 +2,13 @@
 //! drain. The only place that knows all the parts.
 
 mod ask;
+mod mcp;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::ask::Asked;
 use crate::cli::{Arguments, Command, RunArguments};
@@ -69,6 +72,8 @@ async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<()> {
             store.close().await;
             Ok(render::print(&text)?)
         }
+        Some(Command::Mcp { url, token }) => mcp::serve(&config, url, token).await,
+        Some(Command::McpConfig { client, url }) => mcp::print_config(client, url.as_deref()),
         Some(Command::Migrate) => migrate(&config).await,
         Some(question) => {
             let Some(asked) = Asked::of(question) else {
@@ -101,6 +106,17 @@ async fn open(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     let store = store::open(&config.database).await?;
     store.migrate().await?;
     Ok(store)
+}
+
+/// Ends when the process is told to stop.
+async fn told_to_stop() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
 }
 
 /// Columns of the terminal.

@@ -9,6 +9,7 @@ mod argument;
 mod ask;
 mod case;
 mod execution;
+mod ids;
 mod report;
 mod search;
 mod since;
@@ -22,6 +23,7 @@ pub use answer::{Answer, DEFAULT_CAP, Page};
 pub use argument::Arguments;
 pub use ask::Report;
 pub use execution::Selection;
+pub use ids::Ids;
 pub use report::{
     CollectorStatus, FoundSpan, FoundSpans, RecentFailuresAndSpans, SpanDetail, StoredSpans,
     TraceOverview,
