@@ -35,14 +35,12 @@ pub use catalog::tool_list;
 pub use clients::{Client, snippet};
 pub use stdio::serve_stdio;
 
-use crate::query::{Answer, Query, QueryError, Tool};
+use crate::query::{Answer, Arguments, Query, QueryError, Tool};
 
 /// After this time a call is given up; questions to the database end sooner.
 const CALL_LIMIT: Duration = Duration::from_secs(25);
 /// How long clients may keep the lists: they change only with the program.
 const LIST_TTL_MS: u64 = 3_600_000;
-/// Bytes of arguments that go to the log.
-const LOGGED_ARGUMENTS: usize = 300;
 
 /// What every client is told at the start.
 const INSTRUCTIONS: &str = "Answers why executions of inference jobs (runner → router → Modal) failed or were slow. \
@@ -102,7 +100,7 @@ impl Server {
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, ErrorData> {
         let began = Instant::now();
-        let shown = Value::Object(arguments.clone()).to_string();
+        let shown = Arguments::in_log(&arguments);
         let asked = tokio::select! {
             () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
             asked = tokio::time::timeout(CALL_LIMIT, self.query.ask(tool, arguments)) => asked,
@@ -121,7 +119,7 @@ impl Server {
         tracing::info!(
             who = %self.caller_of(context).0,
             tool = tool.name(),
-            arguments = %crate::untrusted::clean(&shown, LOGGED_ARGUMENTS),
+            arguments = %shown,
             ms = began.elapsed().as_millis() as u64,
             bytes,
             outcome,

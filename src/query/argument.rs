@@ -9,6 +9,9 @@ use super::{QueryError, parse_time};
 /// Longest text argument, in characters: longer than any id, region or model name.
 const MAX_TEXT: usize = 300;
 
+/// Bytes of arguments that go to the log.
+const LOGGED: usize = 300;
+
 /// Arguments that have not been taken yet.
 #[derive(Debug)]
 pub struct Arguments {
@@ -24,6 +27,11 @@ impl Arguments {
             given,
             known: Vec::new(),
         }
+    }
+
+    /// Arguments as they may stand in the program's own log.
+    pub fn in_log(given: &Map<String, Value>) -> String {
+        crate::untrusted::clean(&Value::Object(given.clone()).to_string(), LOGGED)
     }
 
     /// A text that must be there.

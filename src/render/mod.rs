@@ -1,11 +1,13 @@
 //! Answers as people see them: text, JSON, pictures. Reads reports; fetches and decides nothing.
 
 mod lists;
+mod page;
 mod print;
 mod report;
 mod waterfall;
 
 pub use lists::{failures, overview, performance, spans, status};
+pub use page::{failures_page, trace_page};
 pub use print::{Paint, print};
 pub use report::{comparison, diagnosis, gaps, job};
 pub use waterfall::{Marks, waterfall};

@@ -1,0 +1,178 @@
+//! Bearer tokens: kept as SHA-256 hashes, compared in constant time, replaced while running.
+//!
+//! Invariant: the time a check takes does not depend on which token was tried or how much of it is right.
+
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
+
+/// Fewer characters can be guessed.
+const MIN_LENGTH: usize = 16;
+
+/// Where a token comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenSource {
+    /// The hexadecimal SHA-256 of the token.
+    Hash(String),
+    /// A file whose first line is the token.
+    File(PathBuf),
+}
+
+/// Why a token can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The hash is none.
+    #[error("token {name:?}: the hash must be 64 hexadecimal digits (printf %s TOKEN | sha256sum)")]
+    Hash {
+        /// Name of the token.
+        name: String,
+    },
+    /// The file can't be read.
+    #[error("token {name:?}: cannot read {path}: {source}", path = .path.display())]
+    File {
+        /// Name of the token.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The token is too short to be safe.
+    #[error("token {name:?} is shorter than {MIN_LENGTH} characters; make one with openssl rand -hex 32")]
+    Short {
+        /// Name of the token.
+        name: String,
+    },
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    name: Arc<str>,
+    hash: [u8; 32],
+}
+
+/// The tokens that are accepted.
+#[derive(Debug, Default)]
+pub struct Tokens {
+    known: RwLock<Vec<Known>>,
+}
+
+impl Tokens {
+    /// Reads named tokens.
+    pub fn read(named: &[(String, TokenSource)]) -> Result<Self, TokenError> {
+        Ok(Self {
+            known: RwLock::new(read(named)?),
+        })
+    }
+
+    /// Reads them anew, as after a change of the configuration. On an error the old ones stay.
+    pub fn replace(&self, named: &[(String, TokenSource)]) -> Result<(), TokenError> {
+        let fresh = read(named)?;
+        *self.known.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = fresh;
+        Ok(())
+    }
+
+    /// Whether any is asked for.
+    pub fn are_wanted(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
+    /// The name of a token.
+    pub(super) fn name_of(&self, token: &str) -> Option<Arc<str>> {
+        let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let known = self.lock();
+        let mut found = Choice::from(0);
+        let mut at = 0_u32;
+        // All are compared, whichever it is.
+        for (position, one) in (0_u32..).zip(known.iter()) {
+            let same = one.hash.ct_eq(&hash);
+            at.conditional_assign(&position, same);
+            found |= same;
+        }
+        let one = known.get(usize::try_from(at).ok()?)?;
+        bool::from(found).then(|| Arc::clone(&one.name))
+    }
+
+    fn lock(&self) -> std::sync::RwLockReadGuard<'_, Vec<Known>> {
+        // Nothing can panic while it is held.
+        self.known.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+fn read(named: &[(String, TokenSource)]) -> Result<Vec<Known>, TokenError> {
+    named
+        .iter()
+        .map(|(name, source)| {
+            let hash = match source {
+                TokenSource::Hash(digits) => hash_of_digits(digits).ok_or_else(|| TokenError::Hash {
+                    name: name.clone(),
+                })?,
+                TokenSource::File(path) => hash_of_file(name, path)?,
+            };
+            Ok(Known {
+                name: name.as_str().into(),
+                hash,
+            })
+        })
+        .collect()
+}
+
+fn hash_of_file(name: &str, path: &PathBuf) -> Result<[u8; 32], TokenError> {
+    let text = std::fs::read_to_string(path).map_err(|source| TokenError::File {
+        name: name.to_owned(),
+        path: path.clone(),
+        source,
+    })?;
+    let token = text.lines().next().unwrap_or_default().trim();
+    if token.len() < MIN_LENGTH {
+        return Err(TokenError::Short {
+            name: name.to_owned(),
+        });
+    }
+    Ok(Sha256::digest(token.as_bytes()).into())
+}
+
+fn hash_of_digits(digits: &str) -> Option<[u8; 32]> {
+    let digits = digits.trim();
+    if digits.len() != 64 || !digits.is_ascii() {
+        return None;
+    }
+    let mut hash = [0; 32];
+    for (byte, pair) in hash.iter_mut().zip(digits.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digits(token: &str) -> String {
+        let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn a_token_is_known_by_its_name_and_others_are_not() {
+        let named = ["one", "two"].map(|token| (token.to_owned(), TokenSource::Hash(digits(token))));
+        let tokens = Tokens::read(&named).unwrap();
+        assert_eq!(tokens.name_of("two").as_deref(), Some("two"));
+        assert_eq!(tokens.name_of("one").as_deref(), Some("one"));
+        assert_eq!(tokens.name_of("three"), None);
+        assert_eq!(tokens.name_of(""), None);
+    }
+
+    #[test]
+    fn a_mistake_in_new_tokens_leaves_the_old_ones_in_force() {
+        let named = vec![("one".to_owned(), TokenSource::Hash(digits("one")))];
+        let tokens = Tokens::read(&named).unwrap();
+        let broken = vec![("x".to_owned(), TokenSource::Hash("zz".to_owned()))];
+        assert!(tokens.replace(&broken).is_err());
+        assert_eq!(tokens.name_of("one").as_deref(), Some("one"));
+        tokens.replace(&[]).unwrap();
+        assert_eq!(tokens.name_of("one"), None);
+    }
+}
