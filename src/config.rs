@@ -1,12 +1,16 @@
 //! What the user asked for, made into what the program needs, in two steps: the file and the command
 //! line are read as written, then checked and completed. Nothing is needed to start.
 
+mod http;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
+
+pub use http::{HttpFile, TokenFile};
 
 use crate::pipeline::BatchLimits;
 use crate::source::{ModalOptions, Via};
@@ -80,6 +84,8 @@ pub struct ConfigFile {
     pub spool: SpoolFile,
     /// How Modal is followed.
     pub modal: ModalFile,
+    /// Who may ask over the network.
+    pub http: HttpFile,
     /// The process's own log.
     pub log: LogFile,
 }
@@ -156,6 +162,8 @@ pub struct Config {
     pub database: String,
     /// Where to listen.
     pub listen: Option<Listen>,
+    /// Who may ask over the network.
+    pub http: HttpFile,
     /// Sources; empty when none were named.
     pub sources: Vec<SourceSpec>,
     /// After this time without an end a span counts as timed out.
@@ -292,6 +300,7 @@ impl Config {
         let defaults = BatchLimits::default();
         Ok(Self {
             listen: listen(overrides.listen.or(written.listen))?,
+            http: written.http,
             sources: sources
                 .iter()
                 .map(|text| text.parse())

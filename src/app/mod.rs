@@ -3,7 +3,9 @@
 
 mod ask;
 mod mcp;
+mod serve;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use self::ask::Asked;
 use crate::cli::{Arguments, Command, RunArguments};
 use crate::collect::Collection;
 use crate::config::{Config, ConfigError};
+use crate::http::Parts;
 use crate::query::{Query, QueryError};
 use crate::render::{self, Paint};
 use crate::store::{self, Store, StoreError};
@@ -58,9 +61,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 }
 
 async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<()> {
+    let file = arguments.common.config;
     match arguments.command {
-        None => run(&arguments.run, config).await,
-        Some(Command::Run(run_arguments)) => run(&run_arguments, config).await,
+        None => run(&arguments.run, config, file).await,
+        Some(Command::Run(run_arguments)) => run(&run_arguments, config, file).await,
         Some(Command::Trace { id, json }) => {
             let store = open(&config).await?;
             let query = Query::new(Arc::clone(&store));
@@ -87,10 +91,30 @@ async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<()> {
     }
 }
 
-async fn run(arguments: &RunArguments, config: Config) -> anyhow::Result<()> {
+async fn run(
+    arguments: &RunArguments,
+    config: Config,
+    file: Option<PathBuf>,
+) -> anyhow::Result<()> {
     let store = store::open(&config.database).await?;
+    let listening = serve::listen(&config).await?;
     let collection = Collection::start(Arc::clone(&store), &config).await?;
+    let health = collection.health();
+    let sources = health.clone();
+    let query = Query::new(Arc::clone(&store))
+        .with_sources(move || serde_json::to_value(sources.readiness()).unwrap_or_default());
+    let parts = Parts {
+        query,
+        intake: Some(collection.intake()),
+        health: Some(health),
+    };
+    let serving = listening
+        .map(|listening| listening.serve(parts, file))
+        .transpose()?;
     let result = collection.run(arguments.keep_serving).await;
+    if let Some(serving) = serving {
+        serving.end().await;
+    }
     store.close().await;
     result
 }

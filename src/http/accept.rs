@@ -63,8 +63,14 @@ pub(super) async fn serve(
         }
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
-        tracing::warn!(open = connections.len(), "cutting connections that did not end");
+    if tokio::time::timeout(DRAIN, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            open = connections.len(),
+            "cutting connections that did not end"
+        );
         cut.cancel();
         let end = async { while connections.join_next().await.is_some() {} };
         drop(tokio::time::timeout(CUT - DRAIN, end).await);

@@ -40,7 +40,9 @@ pub(super) fn routes() -> Router<Arc<Parts>> {
                         QueryString(given): QueryString<Vec<(String, String)>>| async move {
             // What stands in the path wins over what the query string calls the same.
             let given = given.into_iter();
-            let ids = ids.iter().map(|(name, id)| (name.to_owned(), id.to_owned()));
+            let ids = ids
+                .iter()
+                .map(|(name, id)| (name.to_owned(), id.to_owned()));
             let all = given.chain(ids.collect::<Vec<_>>());
             let arguments = all.map(|(name, value)| (name, Value::String(value)));
             answer(&parts, tool, arguments.collect(), &caller).await
@@ -88,7 +90,10 @@ pub(super) fn refused(error: &QueryError) -> Response {
         }
         QueryError::Failed(_) => {
             tracing::warn!(%error, "a question could not be answered");
-            refusal(StatusCode::INTERNAL_SERVER_ERROR, "the analysis failed; the log says more")
+            refusal(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the analysis failed; the log says more",
+            )
         }
         QueryError::Store(_) => {
             tracing::warn!(%error, "a question could not be answered");
@@ -104,7 +109,10 @@ pub(super) fn refused(error: &QueryError) -> Response {
 
 /// A path that leads nowhere.
 pub(super) async fn no_route() -> Response {
-    refusal(StatusCode::NOT_FOUND, "no such path; /openapi.json lists them")
+    refusal(
+        StatusCode::NOT_FOUND,
+        "no such path; /openapi.json lists them",
+    )
 }
 
 /// An error as JSON.

@@ -103,7 +103,10 @@ impl Guard {
         }
         let mut origins = headers.get_all(ORIGIN).iter();
         origins.all(|origin| {
-            let origin = origin.to_str().ok().and_then(|text| text.parse::<Uri>().ok());
+            let origin = origin
+                .to_str()
+                .ok()
+                .and_then(|text| text.parse::<Uri>().ok());
             let authority = origin.as_ref().and_then(Uri::authority);
             authority.is_some_and(|origin| {
                 origin.as_str().eq_ignore_ascii_case(host.as_str())
@@ -210,10 +213,21 @@ mod tests {
     #[test]
     fn only_own_names_and_addresses_pass_as_host() {
         let guard = guard(&["collector.internal"]);
-        for host in ["localhost:7410", "127.0.0.1:7410", "[::1]:7410", "10.0.0.7", "Collector.Internal:80"] {
+        for host in [
+            "localhost:7410",
+            "127.0.0.1:7410",
+            "[::1]:7410",
+            "10.0.0.7",
+            "Collector.Internal:80",
+        ] {
             assert!(passes(&guard, host, None), "{host}");
         }
-        for host in ["evil.example", "evil.example:7410", "localhost.evil.example", "127.0.0.1.evil.example"] {
+        for host in [
+            "evil.example",
+            "evil.example:7410",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+        ] {
             assert!(!passes(&guard, host, None), "{host}");
         }
     }
@@ -221,12 +235,25 @@ mod tests {
     #[test]
     fn only_own_pages_pass_as_origin() {
         let guard = guard(&["collector.internal"]);
-        for origin in ["http://localhost:3000", "http://127.0.0.1:7410", "https://collector.internal"] {
+        for origin in [
+            "http://localhost:3000",
+            "http://127.0.0.1:7410",
+            "https://collector.internal",
+        ] {
             assert!(passes(&guard, "localhost:7410", Some(origin)), "{origin}");
         }
-        for origin in ["https://evil.example", "http://10.0.0.7", "null", "http://localhost.evil.example"] {
+        for origin in [
+            "https://evil.example",
+            "http://10.0.0.7",
+            "null",
+            "http://localhost.evil.example",
+        ] {
             assert!(!passes(&guard, "localhost:7410", Some(origin)), "{origin}");
         }
-        assert!(passes(&guard, "10.0.0.7:7410", Some("http://10.0.0.7:7410")));
+        assert!(passes(
+            &guard,
+            "10.0.0.7:7410",
+            Some("http://10.0.0.7:7410")
+        ));
     }
 }

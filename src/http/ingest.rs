@@ -30,7 +30,10 @@ async fn lines(
     body: Bytes,
 ) -> Response {
     let Some(intake) = &parts.intake else {
-        return refusal(StatusCode::SERVICE_UNAVAILABLE, "this process does not collect");
+        return refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this process does not collect",
+        );
     };
     match take(intake, &source, &headers, body).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),

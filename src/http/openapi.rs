@@ -40,11 +40,14 @@ pub(super) fn routes() -> Router<Arc<Parts>> {
 
 fn document() -> Value {
     let components = serde_json::to_value(Schemas::openapi().components).unwrap_or_default();
-    let paths = Tool::ALL.into_iter().map(|tool| {
-        (path(tool).to_owned(), json!({ "get": operation(tool) }))
-    });
+    let paths = Tool::ALL
+        .into_iter()
+        .map(|tool| (path(tool).to_owned(), json!({ "get": operation(tool) })));
     let mut paths: Map<String, Value> = paths.collect();
-    paths.insert("/api/v1/ingest/{source}".to_owned(), json!({ "post": ingest() }));
+    paths.insert(
+        "/api/v1/ingest/{source}".to_owned(),
+        json!({ "post": ingest() }),
+    );
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -86,7 +89,11 @@ fn operation(tool: Tool) -> Value {
 
 fn described(tool: Tool, parameter: &Parameter) -> Value {
     let in_path = path(tool).contains(&format!("{{{}}}", parameter.name));
-    let kind = if parameter.integer { "integer" } else { "string" };
+    let kind = if parameter.integer {
+        "integer"
+    } else {
+        "string"
+    };
     json!({
         "name": parameter.name,
         "in": if in_path { "path" } else { "query" },

@@ -40,7 +40,11 @@ async fn trace(State(parts): State<Arc<Parts>>, Path(id): Path<String>) -> Respo
         Ok(view) => view,
         Err(error) => return refused(&error),
     };
-    match parts.query.find_trace_gaps(&view.trace_id.to_string()).await {
+    match parts
+        .query
+        .find_trace_gaps(&view.trace_id.to_string())
+        .await
+    {
         Ok(gaps) => html(render::trace_page(&gaps)),
         Err(error) => refused(&error),
     }

@@ -40,7 +40,9 @@ pub enum TokenError {
         source: std::io::Error,
     },
     /// The token is too short to be safe.
-    #[error("token {name:?} is shorter than {MIN_LENGTH} characters; make one with openssl rand -hex 32")]
+    #[error(
+        "token {name:?} is shorter than {MIN_LENGTH} characters; make one with openssl rand -hex 32"
+    )]
     Short {
         /// Name of the token.
         name: String,
@@ -70,7 +72,10 @@ impl Tokens {
     /// Reads them anew, as after a change of the configuration. On an error the old ones stay.
     pub fn replace(&self, named: &[(String, TokenSource)]) -> Result<(), TokenError> {
         let fresh = read(named)?;
-        *self.known.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = fresh;
+        *self
+            .known
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner()) = fresh;
         Ok(())
     }
 
@@ -97,7 +102,9 @@ impl Tokens {
 
     fn lock(&self) -> std::sync::RwLockReadGuard<'_, Vec<Known>> {
         // Nothing can panic while it is held.
-        self.known.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.known
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -106,9 +113,9 @@ fn read(named: &[(String, TokenSource)]) -> Result<Vec<Known>, TokenError> {
         .iter()
         .map(|(name, source)| {
             let hash = match source {
-                TokenSource::Hash(digits) => hash_of_digits(digits).ok_or_else(|| TokenError::Hash {
-                    name: name.clone(),
-                })?,
+                TokenSource::Hash(digits) => {
+                    hash_of_digits(digits).ok_or_else(|| TokenError::Hash { name: name.clone() })?
+                }
                 TokenSource::File(path) => hash_of_file(name, path)?,
             };
             Ok(Known {
@@ -157,7 +164,8 @@ mod tests {
 
     #[test]
     fn a_token_is_known_by_its_name_and_others_are_not() {
-        let named = ["one", "two"].map(|token| (token.to_owned(), TokenSource::Hash(digits(token))));
+        let named =
+            ["one", "two"].map(|token| (token.to_owned(), TokenSource::Hash(digits(token))));
         let tokens = Tokens::read(&named).unwrap();
         assert_eq!(tokens.name_of("two").as_deref(), Some("two"));
         assert_eq!(tokens.name_of("one").as_deref(), Some("one"));

@@ -19,6 +19,8 @@ mod trace;
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 pub use answer::{Answer, DEFAULT_CAP, Page};
 pub use argument::Arguments;
 pub use ask::Report;
@@ -66,11 +68,33 @@ pub enum QueryError {
 #[derive(Debug, Clone)]
 pub struct Query {
     store: Arc<dyn Store>,
+    sources: Option<Sources>,
+}
+
+/// Tells the state of the sources of this process, where it collects.
+#[derive(Clone)]
+struct Sources(Arc<dyn Fn() -> Value + Send + Sync>);
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sources")
+    }
 }
 
 impl Query {
     /// Questions to this store.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+        Self {
+            store,
+            sources: None,
+        }
+    }
+
+    /// Questions that also know how collecting goes.
+    pub fn with_sources(self, state: impl Fn() -> Value + Send + Sync + 'static) -> Self {
+        Self {
+            sources: Some(Sources(Arc::new(state))),
+            ..self
+        }
     }
 }

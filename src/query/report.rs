@@ -135,8 +135,8 @@ pub struct CollectorStatus {
     pub checked_at: String,
     /// What is stored of the last 24 hours.
     pub stored: StoredSpans,
-    /// Sources of the answering process as it knows them; empty when it does not collect.
-    pub sources: Value,
+    /// Lag, spool and sources of the answering process; `null` when it does not collect.
+    pub collecting: Option<Value>,
     /// Known losses of log lines of the last 7 days, newest first.
     pub losses: Vec<LogLoss>,
     /// What this answer cannot know.

@@ -1,7 +1,6 @@
 //! How the collector itself is doing: what it stored of late, and what it is known to have lost.
 
 use chrono::{TimeDelta, Utc};
-use serde_json::Value;
 
 use super::report::{CollectorStatus, StoredSpans, rfc3339};
 use super::{Query, QueryError};
@@ -63,9 +62,14 @@ impl Query {
                 failed_executions,
                 failed_spans,
             },
-            sources: Value::Array(Vec::new()),
+            collecting: self.sources.as_ref().map(|sources| (sources.0)()),
             losses: losses.iter().map(loss).collect(),
-            notes: Vec::new(),
+            notes: match self.sources {
+                Some(_) => Vec::new(),
+                None => vec![
+                    "the answering process does not collect: it knows the database only".to_owned(),
+                ],
+            },
         })
     }
 }

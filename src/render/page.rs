@@ -22,7 +22,11 @@ pub fn failures_page(report: &RecentFailuresAndSpans) -> String {
     let mut page = format!("{HEAD}<title>Recent failures</title><h1>Recent failures</h1>");
     let failures = &report.report;
     // Writing to a String can't fail, here and below.
-    let _ = write!(page, "<p>{} of {}</p>", failures.returned, failures.total_failures);
+    let _ = write!(
+        page,
+        "<p>{} of {}</p>",
+        failures.returned, failures.total_failures
+    );
     page.push_str("<table><tr><th>execution<th>when<th>region<th>model<th>cause<th>error");
     for failure in &failures.failures {
         let _ = write!(
@@ -61,7 +65,12 @@ pub fn trace_page(report: &TraceGaps) -> String {
     );
     let end = |span: &SpanView| span.offset_ms + span.duration_ms.unwrap_or(0);
     let whole = report.spans.iter().map(end).max().unwrap_or(0).max(1) as f64;
-    let _ = write!(page, "<p>{} spans, {}</p>", report.total_spans, milliseconds(whole));
+    let _ = write!(
+        page,
+        "<p>{} spans, {}</p>",
+        report.total_spans,
+        milliseconds(whole)
+    );
     page.push_str("<table><tr><th>span<th>time<th>status<th>");
     for span in &report.spans {
         row(&mut page, report, span, whole);
@@ -69,7 +78,10 @@ pub fn trace_page(report: &TraceGaps) -> String {
     page.push_str("</table>");
     let mut notes: Vec<String> = report.gaps.iter().map(|gap| gap.what.clone()).collect();
     notes.extend(report.missing_spans.iter().map(|span| {
-        format!("{} {} is missing: {}", span.service, span.operation, span.because)
+        format!(
+            "{} {} is missing: {}",
+            span.service, span.operation, span.because
+        )
     }));
     notes.extend(report.notes.iter().cloned());
     page.push_str("<ul>");
@@ -82,7 +94,10 @@ pub fn trace_page(report: &TraceGaps) -> String {
 
 fn row(page: &mut String, report: &TraceGaps, span: &SpanView, whole: f64) {
     let share = |ms: i64| ms as f64 / whole * 100.0;
-    let critical = report.critical_path.iter().any(|step| step.span_id == span.span_id);
+    let critical = report
+        .critical_path
+        .iter()
+        .any(|step| step.span_id == span.span_id);
     let took = span.duration_ms;
     let _ = write!(
         page,
@@ -94,12 +109,18 @@ fn row(page: &mut String, report: &TraceGaps, span: &SpanView, whole: f64) {
         escape(&span.status),
         escape(&span.status),
         share(span.offset_ms).clamp(0.0, 100.0),
-        took.map_or(100.0 - share(span.offset_ms), share).clamp(0.0, 100.0),
+        took.map_or(100.0 - share(span.offset_ms), share)
+            .clamp(0.0, 100.0),
     );
     for gap in report.gaps.iter().filter(|gap| gap.inside == span.span_id) {
-        let after = report.spans.iter().find(|span| span.span_id == gap.after_span);
+        let after = report
+            .spans
+            .iter()
+            .find(|span| span.span_id == gap.after_span);
         let from = match after {
-            Some(after) if gap.after_span != gap.inside => after.offset_ms + after.duration_ms.unwrap_or(0),
+            Some(after) if gap.after_span != gap.inside => {
+                after.offset_ms + after.duration_ms.unwrap_or(0)
+            }
             _ => span.offset_ms,
         };
         let _ = write!(
