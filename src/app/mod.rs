@@ -6,6 +6,7 @@ mod mcp;
 mod serve;
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub fn start(arguments: Arguments) -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     telemetry::init(config.log_format, &config.log_level);
+    // For all TLS of the process; an error means that it was done before.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::from(error).context("cannot start the runtime")),
@@ -108,15 +111,25 @@ async fn run(
         intake: Some(collection.intake()),
         health: Some(health),
     };
-    let serving = listening
-        .map(|listening| listening.serve(parts, file))
-        .transpose()?;
-    let result = collection.run(arguments.keep_serving).await;
+    let mut running = pin!(collection.run(arguments.keep_serving));
+    // It listens for signals from its first step on; whoever reads the address may send one.
+    let mut ended = tokio::select! {
+        biased;
+        ended = &mut running => Some(ended),
+        () = std::future::ready(()) => None,
+    };
+    let serving = match listening {
+        Some(listening) => Some(listening.serve(parts, file)?),
+        None => None,
+    };
+    if ended.is_none() {
+        ended = Some(running.await);
+    }
     if let Some(serving) = serving {
         serving.end().await;
     }
     store.close().await;
-    result
+    ended.unwrap_or(Ok(()))
 }
 
 async fn migrate(config: &Config) -> anyhow::Result<()> {

@@ -13,5 +13,7 @@ mod boundaries;
 mod linking;
 mod modal_cli;
 mod process;
+mod rest;
 mod sources;
 mod support;
+mod surfaces;

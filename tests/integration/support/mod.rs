@@ -4,3 +4,5 @@ pub(crate) mod collector;
 pub(crate) mod database;
 pub(crate) mod lines;
 pub(crate) mod modal;
+pub(crate) mod server;
+pub(crate) mod world;

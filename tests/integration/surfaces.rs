@@ -1,0 +1,217 @@
+//! The same question asked on the command line, over REST and over MCP, on both databases.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use beacon_collector::query::Tool;
+use serde_json::{Map, Value, json};
+
+use crate::support::database::{self, Database};
+use crate::support::server::{Server, program};
+use crate::support::world;
+
+/// A tool, its arguments, the command line and the path that ask the same.
+type Question = (Tool, Value, Vec<String>, String);
+
+fn questions() -> Vec<Question> {
+    let (id, job, trace) = (world::FAILED, world::JOB, world::TRACE);
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let (since, until) = ("2025-10-22T00:00:00Z", "2025-10-23T00:00:00Z");
+    vec![
+        (
+            Tool::DiagnoseExecution,
+            json!({ "execution_id": id }),
+            words(&format!("diagnose-execution {id}")),
+            format!("/api/v1/executions/{id}/diagnosis"),
+        ),
+        (
+            Tool::FindTimeoutRootCause,
+            json!({ "job_id": job }),
+            words(&format!("timeouts {job}")),
+            format!("/api/v1/jobs/{job}/timeouts"),
+        ),
+        (
+            Tool::CompareWithSuccessful,
+            json!({ "execution_id": id }),
+            words(&format!("compare {id}")),
+            format!("/api/v1/executions/{id}/comparison"),
+        ),
+        (
+            Tool::GetRecentFailures,
+            json!({ "limit": 5, "region": "US" }),
+            words("failures --limit 5 --region US"),
+            "/api/v1/failures?limit=5&region=US".to_owned(),
+        ),
+        (
+            Tool::AnalyzePerformance,
+            json!({ "model_id": "llama3.2-1b" }),
+            words("performance --model-id llama3.2-1b"),
+            "/api/v1/performance?model_id=llama3.2-1b".to_owned(),
+        ),
+        (
+            Tool::FindTraceGaps,
+            json!({ "trace_id": trace }),
+            words(&format!("gaps {trace}")),
+            format!("/api/v1/traces/{trace}/gaps"),
+        ),
+        (
+            Tool::SearchSpans,
+            json!({ "since": since, "until": until, "status": "failed", "limit": 2 }),
+            words(&format!(
+                "search --since {since} --until {until} --status failed --limit 2"
+            )),
+            format!("/api/v1/spans?since={since}&until={until}&status=failed&limit=2"),
+        ),
+    ]
+}
+
+async fn with_world(database: &Database) {
+    database.add_runner_tables().await;
+    database.execute(&world::sql()).await;
+}
+
+async fn surfaces_agree(database: Database) {
+    with_world(&database).await;
+    let server = Server::start(&database.url, &[]);
+    let state = tempfile::tempdir().unwrap();
+    for (tool, arguments, mut words, path) in questions() {
+        let rest = server.get(&path);
+        assert_eq!(rest.status, 200, "{path}: {}", rest.body);
+        words.push("--json".to_owned());
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let printed = program(&database.url, state.path(), &words)
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(printed.stdout).unwrap(),
+            rest.body,
+            "{path}"
+        );
+        let call = json!({ "name": tool.name(), "arguments": arguments });
+        let answer = server.mcp("tools/call", &call);
+        let text = answer["result"]["content"][0]["text"].as_str().unwrap();
+        assert_eq!(format!("{text}\n"), rest.body, "{path}");
+        let value: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(answer["result"]["structuredContent"], value, "{path}");
+        assert_eq!(on_stdio(&database.url, &call), answer, "{path}");
+    }
+}
+
+/// The same call to the server that is a command.
+fn on_stdio(database: &str, call: &Value) -> Value {
+    let state = tempfile::tempdir().unwrap();
+    let mut child = program(database, state.path(), &["mcp"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let hello = json!({
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "test", "version": "1" },
+    });
+    let lines = [
+        json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello }),
+        json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }),
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call }),
+    ];
+    let mut input = child.stdin.take().unwrap();
+    for line in lines {
+        writeln!(input, "{line}").unwrap();
+    }
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut answers = (0..2).map(|_| {
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+        serde_json::from_str::<Value>(&line).unwrap()
+    });
+    let _hello = answers.next().unwrap();
+    let answer = answers.next().unwrap();
+    drop(input);
+    assert!(child.wait().unwrap().success());
+    answer
+}
+
+#[tokio::test]
+async fn command_line_rest_and_mcp_answer_with_the_same_bytes_on_sqlite() {
+    surfaces_agree(database::sqlite().await).await;
+}
+
+#[tokio::test]
+async fn command_line_rest_and_mcp_answer_with_the_same_bytes_on_postgres() {
+    surfaces_agree(database::postgres().await).await;
+}
+
+#[tokio::test]
+async fn the_first_line_for_people_names_the_cause() {
+    let database = database::sqlite().await;
+    with_world(&database).await;
+    let state = tempfile::tempdir().unwrap();
+    let id = world::FAILED.to_string();
+    let output = program(&database.url, state.path(), &["diagnose", &id])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let first = text.lines().next().unwrap();
+    assert!(
+        first.starts_with("No healthy provider (no_healthy_provider)"),
+        "{text}"
+    );
+    assert!(
+        !text.contains('\u{1b}') && !text.contains('\u{202e}'),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn every_tool_of_the_list_has_schemas_that_its_answer_fits() {
+    let database = database::sqlite().await;
+    with_world(&database).await;
+    let server = Server::start(&database.url, &[]);
+    let list = server.mcp("tools/list", &json!({}));
+    let tools = list["result"]["tools"].as_array().unwrap();
+    assert_eq!(tools.len(), Tool::ALL.len());
+    let mut calls: Vec<(Tool, Value)> = questions().into_iter().map(|q| (q.0, q.1)).collect();
+    calls.push((Tool::GetTrace, json!({ "trace_id": world::TRACE })));
+    calls.push((Tool::CollectorStatus, json!({})));
+    for (tool, arguments) in calls {
+        let listed = tools.iter().find(|one| one["name"] == tool.name()).unwrap();
+        let given: Map<String, Value> = arguments.as_object().unwrap().clone();
+        for name in given.keys() {
+            assert!(
+                listed["inputSchema"]["properties"][name].is_object(),
+                "{name}"
+            );
+        }
+        let answer = server.mcp(
+            "tools/call",
+            &json!({ "name": tool.name(), "arguments": given }),
+        );
+        let answer = &answer["result"];
+        assert_eq!(answer["isError"], false, "{answer}");
+        let known = listed["outputSchema"]["properties"].as_object().unwrap();
+        for (name, value) in answer["structuredContent"].as_object().unwrap() {
+            assert!(known.contains_key(name), "{}: {name}", tool.name());
+            assert!(
+                fits(&known[name], value),
+                "{}: {name}: {value}",
+                tool.name()
+            );
+        }
+    }
+}
+
+fn fits(schema: &Value, value: &Value) -> bool {
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let is = |one: &Value| one == kind || (one == "number" && kind == "integer");
+    match &schema["type"] {
+        Value::Null => true,
+        Value::Array(several) => several.iter().any(is),
+        one => is(one),
+    }
+}
