@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, SourceSpec};
-use crate::pipeline::{Health, Pipeline, Stats, expire};
+use crate::model::Regions;
+use crate::pipeline::{Health, LinkSummary, Linker, Pipeline, Stats, expire};
 use crate::source::{
     CommandSource, FileSource, Intake, ModalSource, Outlet, SourceError, SourceState, StdinSource,
 };
@@ -24,6 +25,9 @@ use crate::store::{Spool, Store};
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 /// How long sources may take to end once told to.
 const SOURCES_DEADLINE: Duration = Duration::from_secs(5);
+/// How long the last look at what can be linked may take; what it leaves is linked at the next start,
+/// or by `link`.
+const LINK_DEADLINE: Duration = Duration::from_secs(60);
 /// How often open spans are checked against their deadline.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -35,6 +39,8 @@ pub struct Collection {
     began: Instant,
     stop: CancellationToken,
     pipeline: Pipeline,
+    linker: Arc<Linker>,
+    linking: JoinHandle<()>,
     sources: JoinSet<Result<(), SourceError>>,
 }
 
@@ -51,12 +57,18 @@ impl Collection {
         }
         let place = &config.spool;
         let spool = Spool::open(&place.directory, &config.database, place.max_bytes)?;
+        let pipeline = Pipeline::start(Arc::clone(&store), spool, config.batch)?;
+        let linker = Arc::new(Linker::new(Arc::clone(&store), Regions::default()));
+        let stop = CancellationToken::new();
+        let linking = Arc::clone(&linker).run(Arc::clone(&pipeline.stats), stop.clone());
         let mut collection = Self {
-            pipeline: Pipeline::start(Arc::clone(&store), spool, config.batch)?,
+            pipeline,
+            linker,
+            linking: tokio::spawn(linking),
             store,
             deadline: config.deadline,
             began: Instant::now(),
-            stop: CancellationToken::new(),
+            stop,
             sources: JoinSet::new(),
         };
         for spec in chosen_sources(config) {
@@ -145,10 +157,20 @@ impl Collection {
         drop(self.sources);
         let stats = Arc::clone(&self.pipeline.stats);
         let drained = tokio::time::timeout(DRAIN_DEADLINE, self.pipeline.drain()).await;
+        // An error: it panicked, and what it left is looked at again below.
+        drop(self.linking.await);
+        let mut linked = None;
         if let Ok(Ok(())) = drained {
             expire(self.store.as_ref(), &stats, Utc::now(), self.deadline).await?;
+            linked = link_rest(&self.linker, &stats).await;
         }
         eprint!("{}", stats.snapshot().summary(self.began.elapsed()));
+        if let Some(linked) = linked.filter(|summary| summary.seen > 0) {
+            eprintln!(
+                "linked   {} to their callers, {} stay ambiguous",
+                linked.linked, linked.unlinked
+            );
+        }
         match drained {
             Ok(drained) => drained?,
             Err(_) => return Err(left_behind(&stats)),
@@ -185,6 +207,22 @@ impl Collection {
         drop(last);
         tracing::info!("told to stop; storing what was read");
         Ok(())
+    }
+}
+
+/// Links what this run has stored, as far as the time allows.
+async fn link_rest(linker: &Linker, stats: &Stats) -> Option<LinkSummary> {
+    let rest = linker.catch_up(stats, Utc::now(), true);
+    match tokio::time::timeout(LINK_DEADLINE, rest).await {
+        Ok(Ok(summary)) => Some(summary),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "cannot link what was stored; `link` does it later");
+            None
+        }
+        Err(_) => {
+            tracing::warn!("linking takes longer than the end of a run may; `link` does the rest");
+            None
+        }
     }
 }
 
