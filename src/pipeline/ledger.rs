@@ -117,11 +117,14 @@ impl Ledger {
         state.carried = false;
         if let Some(oldest) = state.flushes.front_mut() {
             oldest.checkpoints.splice(0..0, checkpoints);
-            return;
+        } else {
+            for Checkpoint { source, position } in checkpoints {
+                state.ready.entry(source).or_insert(position);
+            }
         }
-        for Checkpoint { source, position } in checkpoints {
-            state.ready.entry(source).or_insert(position);
-        }
+        drop(state);
+        // Whoever waits for the last commit has to hand them out again.
+        self.committed.notify_one();
     }
 
     /// How long the oldest input that is not committed has been waiting.

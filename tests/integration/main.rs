@@ -10,6 +10,7 @@
 mod store;
 
 mod boundaries;
+mod delivery;
 mod linking;
 mod modal_cli;
 mod process;

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::support::collector::Home;
+use crate::support::faulty::Chance;
 use crate::support::modal::{Modal, Said, emitted, fixture, installed, stored};
 
 /// How long what was emitted may take to be stored, a busy machine and all.
@@ -117,20 +118,6 @@ async fn what_was_printed_while_the_collector_was_dead_is_fetched() {
     let collector = modal.follow(&home, "modal-new", "best");
     wait_for_equality(&home, &scenario).await;
     collector.stop();
-}
-
-/// A reproducible source of chance.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
 }
 
 /// Twenty seconds of spans on five containers, with every kind of trouble between them.

@@ -34,7 +34,7 @@ impl FileSource {
         let is_pattern = glob::is_pattern(&self.pattern.to_string_lossy());
         let mut tails = Vec::new();
         let mut scan_at = Instant::now();
-        let mut pause = LOOK.0;
+        let mut idle = LOOK.0;
         loop {
             if Instant::now() >= scan_at && (is_pattern || tails.is_empty()) {
                 self.scan(&mut tails, &out, is_pattern).await?;
@@ -54,14 +54,13 @@ impl FileSource {
                 None if tails.iter().any(Tail::is_open) => SourceState::Running,
                 None => SourceState::Retrying("there is no such file yet".to_owned()),
             });
-            pause = if found {
+            idle = if found {
                 LOOK.0
             } else {
-                (pause * 2).min(LOOK.1)
+                (idle * 2).min(LOOK.1)
             };
-            if !look.more {
-                out.pause(pause).await?;
-            }
+            let pause = if look.more { Duration::ZERO } else { idle };
+            out.pause(pause).await?;
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod collector;
 pub(crate) mod database;
+pub(crate) mod faulty;
 pub(crate) mod lines;
 pub(crate) mod modal;
 pub(crate) mod server;

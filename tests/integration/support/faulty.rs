@@ -1,0 +1,126 @@
+//! A store that fails now and then: before a write, after it (so that nobody knows), for good until
+//! somebody helps, or by not answering.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use beacon_collector::model::{Execution, ExecutionLink, Job, LossEntry, Span};
+use beacon_collector::store::{Batch, ExecutionQuestion, SpanQuestion, Store, StoreError, Written};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// A reproducible source of chance.
+#[derive(Debug)]
+pub(crate) struct Chance(pub(crate) u64);
+
+impl Chance {
+    /// The next number below a bound.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
+
+/// A store whose writes fail in half of all tries.
+#[derive(Debug)]
+pub(crate) struct Faulty {
+    pub(crate) inner: Arc<dyn Store>,
+    pub(crate) chance: Mutex<Chance>,
+}
+
+impl Faulty {
+    fn draw(&self) -> u64 {
+        self.chance.lock().unwrap().below(8)
+    }
+
+    fn away(&self) -> StoreError {
+        StoreError::Unavailable {
+            action: "write",
+            reason: "drawn by lot".into(),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Faulty {
+    async fn migrate(&self) -> Result<(), StoreError> {
+        match self.draw() {
+            0..4 => Err(self.away()),
+            _ => self.inner.migrate().await,
+        }
+    }
+
+    async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
+        match self.draw() {
+            0 => Err(self.away()),
+            // Stored, but the answer is lost.
+            1 => {
+                self.inner.write(batch).await?;
+                Err(self.away())
+            }
+            2 => {
+                tokio::time::sleep(Duration::from_millis(2_300)).await;
+                Err(self.away())
+            }
+            _ => self.inner.write(batch).await,
+        }
+    }
+
+    fn writers(&self) -> usize {
+        3
+    }
+
+    async fn checkpoint(&self, source: &str) -> Result<Option<Value>, StoreError> {
+        match self.draw() {
+            0..4 => Err(self.away()),
+            _ => self.inner.checkpoint(source).await,
+        }
+    }
+
+    async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError> {
+        self.inner.spans(question, limit).await
+    }
+
+    async fn executions(
+        &self,
+        question: &ExecutionQuestion,
+        limit: u32,
+    ) -> Result<Vec<Execution>, StoreError> {
+        self.inner.executions(question, limit).await
+    }
+
+    async fn count_executions(&self, question: &ExecutionQuestion) -> Result<u64, StoreError> {
+        self.inner.count_executions(question).await
+    }
+
+    async fn job(&self, id: &str) -> Result<Option<Job>, StoreError> {
+        self.inner.job(id).await
+    }
+
+    async fn execution_links(&self, traces: &[Uuid]) -> Result<Vec<ExecutionLink>, StoreError> {
+        self.inner.execution_links(traces).await
+    }
+
+    async fn links_of_executions(&self, ids: &[i64]) -> Result<Vec<ExecutionLink>, StoreError> {
+        self.inner.links_of_executions(ids).await
+    }
+
+    async fn losses(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<LossEntry>, StoreError> {
+        self.inner.losses(from, to).await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
