@@ -290,3 +290,74 @@ fn summarise(samples: Samples) -> BTreeMap<Key, Summary> {
     let summary = |(key, mut ms): (Key, Vec<f64>)| Some((key, Summary::of(&mut ms)?));
     samples.into_iter().filter_map(summary).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::scene::{MODEL, Said, at, baselines, healthy_traces, modal};
+
+    fn settings() -> Settings {
+        Settings::default()
+    }
+
+    fn inference(baselines: &Baselines, region: &str) -> Option<Reference> {
+        let kind = baselines.kind(Some(MODEL), Some(region));
+        baselines.reference(Measure::Span, &modal(0, 1), &kind)
+    }
+
+    #[test]
+    fn enough_samples_of_the_same_model_and_region_are_the_baseline() {
+        let found = inference(&baselines(), "US").unwrap();
+        assert_eq!(
+            (found.level, found.summary.samples),
+            (Level::ModelAndRegion, 20)
+        );
+        assert!((found.summary.median_ms - 2_220.0).abs() < 1.0, "{found:?}");
+    }
+
+    #[test]
+    fn a_region_without_samples_is_measured_with_the_model_elsewhere() {
+        let found = inference(&baselines(), "EU").unwrap();
+        assert_eq!((found.level, found.summary.samples), (Level::Model, 20));
+    }
+
+    #[test]
+    fn another_model_is_measured_with_what_there_is_and_says_so() {
+        let baselines = baselines();
+        let kind = baselines.kind(Some("mistral-7b"), Some("us-east-1"));
+        let found = baselines
+            .reference(Measure::Span, &modal(0, 1), &kind)
+            .unwrap();
+        assert_eq!(found.level, Level::Region);
+        assert!(!found.level.same_model());
+    }
+
+    #[test]
+    fn failed_traces_do_not_define_what_is_normal() {
+        let mut spans = healthy_traces(30);
+        for span in spans.iter_mut().take(10 * 5) {
+            let end = span.started_at + TimeDelta::minutes(5);
+            span.completed_at = Some(end);
+            if span.service != "modal" {
+                *span = span.clone().failed("error", "error");
+            }
+        }
+        let baselines = Baselines::from_spans(&spans, settings(), at(60_000));
+        let found = inference(&baselines, "US").unwrap();
+        assert_eq!(found.summary.samples, 20);
+        assert!(found.summary.median_ms < 3_000.0);
+    }
+
+    #[test]
+    fn samples_older_than_the_window_do_not_count() {
+        let late = at(0) + TimeDelta::days(8);
+        let baselines = Baselines::from_spans(&healthy_traces(20), settings(), late);
+        assert_eq!(inference(&baselines, "US"), None);
+    }
+
+    #[test]
+    fn few_samples_say_nothing() {
+        let baselines = Baselines::from_spans(&healthy_traces(4), settings(), at(60_000));
+        assert_eq!(inference(&baselines, "US"), None);
+    }
+}

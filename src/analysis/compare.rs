@@ -161,3 +161,123 @@ fn in_words(window: TimeDelta) -> String {
         _ => format!("{} minutes", window.num_minutes()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::report::DifferenceKind;
+    use crate::analysis::scene::{Said, at, baselines, ended, failed, healthy, row, runner, span};
+
+    fn successes(count: i64, model: &str, region: &str) -> Vec<ExecutionCase> {
+        let numbers = 1..=count;
+        numbers
+            .map(|number| {
+                let mut case = ended("completed", healthy());
+                case.execution = row(100 + number, "completed", 2_500);
+                case.execution.model_id = Some(model.to_owned());
+                case.execution.region = region.to_owned();
+                case.execution.provider_id = "modal-us-east".to_owned();
+                case
+            })
+            .collect()
+    }
+
+    fn compared(case: &ExecutionCase, candidates: &[ExecutionCase]) -> Comparison {
+        compare(
+            case,
+            candidates,
+            &baselines(),
+            TimeDelta::days(7),
+            at(60_000),
+        )
+    }
+
+    fn at_once() -> ExecutionCase {
+        failed(vec![
+            span(1, "runner", "execute_question", 0, 13).failed("error", "error"),
+        ])
+    }
+
+    #[test]
+    fn what_is_missing_and_what_took_otherwise_is_said_weightiest_first() {
+        let found = compared(&at_once(), &successes(20, "llama3.2-1b", "US"));
+        let said = &found.differences;
+        assert!(
+            said[..2].contains(&"Failed execution has no modal span".to_owned()),
+            "{said:#?}"
+        );
+        assert!(
+            said[..2].contains(&"Failed execution has no router span".to_owned()),
+            "{said:#?}"
+        );
+        assert!(
+            said.contains(&"Successful executions took 2500ms vs 13ms".to_owned()),
+            "{said:#?}"
+        );
+        assert!(
+            found
+                .difference_details
+                .is_sorted_by(|a, b| a.weight >= b.weight)
+        );
+        assert_eq!((found.cohort.size, found.cohort.too_thin), (20, false));
+        assert_eq!(found.cohort.chosen_by, "same model and region, last 7 days");
+        let provider = found
+            .difference_details
+            .iter()
+            .find(|d| d.kind == DifferenceKind::Attribute);
+        assert_eq!(provider.and_then(|d| d.failed_value.as_deref()), Some(""));
+    }
+
+    #[test]
+    fn extra_time_is_found_where_it_went() {
+        let mut spans = runner(42_500);
+        spans.extend(crate::analysis::scene::router(20, 42_480));
+        spans.push(crate::analysis::scene::modal(40_300, 42_400));
+        let found = compared(
+            &ended("completed", spans),
+            &successes(20, "llama3.2-1b", "US"),
+        );
+        let wait = "wait before modal inference was 40.00s longer: 40.27s vs 275ms (20 samples)";
+        assert!(
+            found.differences.iter().any(|what| what == wait),
+            "{:#?}",
+            found.differences
+        );
+        assert!(
+            !found
+                .differences
+                .iter()
+                .any(|what| what.contains("duration of modal"))
+        );
+    }
+
+    #[test]
+    fn a_cohort_is_widened_step_by_step() {
+        let mut candidates = successes(2, "llama3.2-1b", "US");
+        candidates.extend(successes(9, "llama3.2-1b", "EU"));
+        candidates.extend(successes(30, "mistral-7b", "US"));
+        let found = compared(&at_once(), &candidates);
+        assert_eq!(found.cohort.size, 11);
+        assert_eq!(
+            found.cohort.chosen_by,
+            "same model, any region, last 7 days"
+        );
+    }
+
+    #[test]
+    fn a_thin_cohort_is_called_thin_and_none_is_called_none() {
+        let found = compared(&at_once(), &successes(2, "llama3.2-1b", "US"));
+        assert!(found.cohort.too_thin && found.notes[0].contains("too thin"));
+        let found = compared(&at_once(), &[]);
+        assert!(found.cohort.too_thin && found.differences.is_empty());
+        assert!(found.notes[0].contains("no successful execution"));
+    }
+
+    #[test]
+    fn equal_executions_have_no_differences() {
+        let mut case = successes(1, "llama3.2-1b", "US").remove(0);
+        case.execution.id = 1;
+        let found = compared(&case, &successes(20, "llama3.2-1b", "US"));
+        assert_eq!(found.differences, Vec::<String>::new());
+    }
+}

@@ -166,6 +166,63 @@ fn mask_numbers(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::case::ExecutionCase;
+    use crate::analysis::scene::{Said, at, baselines, failed, healthy, runner};
+
+    fn out_of_memory(id: i64, gib: &str) -> ExecutionCase {
+        let mut spans = healthy();
+        for span in &mut spans {
+            *span = span
+                .clone()
+                .failed("ModalError", "provider returned an error");
+        }
+        let text = format!("CUDA out of memory. Tried to allocate {gib} GiB");
+        spans[4] = spans[4].clone().failed("OutOfMemoryError", &text);
+        let mut case = failed(spans);
+        case.execution.id = id;
+        case
+    }
+
+    #[test]
+    fn failures_of_one_cause_and_text_are_one_pattern_with_the_innermost_text() {
+        let mut silent = failed(
+            runner(25)
+                .into_iter()
+                .map(|span| span.failed("", ""))
+                .collect(),
+        );
+        silent.execution.id = 1;
+        let cases = [out_of_memory(3, "1.16"), out_of_memory(2, "2.50"), silent];
+        let found = recent(40, &cases, 2, &baselines(), at(100_000_000));
+        assert_eq!(
+            (found.total_failures, found.returned, found.failures.len()),
+            (40, 2, 2)
+        );
+        let largest = &found.patterns[0];
+        assert_eq!(
+            (largest.root_cause_code, largest.count),
+            (RootCause::ModalOutOfMemory, 2)
+        );
+        assert_eq!(largest.execution_ids, [3, 2]);
+        let text = largest.quoted_log.as_deref();
+        assert_eq!(
+            text,
+            Some("OutOfMemoryError: CUDA out of memory. Tried to allocate #.# GiB")
+        );
+        assert_eq!(found.patterns[1].quoted_log, None);
+        assert!(found.notes[0].contains("newest 3 of 40"));
+    }
+
+    #[test]
+    fn a_failure_without_a_text_says_so() {
+        let case = ExecutionCase::new(crate::analysis::scene::row(9, "failed", 13), Vec::new());
+        let found = recent(1, &[case], 10, &baselines(), at(0));
+        assert_eq!(found.failures[0].error_message, NO_MESSAGE);
+        assert_eq!(
+            found.failures[0].root_cause_code,
+            RootCause::ExecutorMissing
+        );
+    }
 
     #[test]
     fn texts_that_differ_in_numbers_ids_and_paths_have_one_template() {

@@ -311,3 +311,6 @@ fn recommendations(
     }
     list
 }
+
+#[cfg(test)]
+mod tests;

@@ -243,3 +243,85 @@ fn change(measure: &str, before: f64, now: f64, p: f64, words: impl Fn(f64) -> S
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::analysis::scene::{Said, at, modal, row};
+
+    /// So many successes of this length and failures of 13 ms.
+    fn window(good: usize, took: i64, bad: usize) -> Window {
+        let successes = (0..good).map(|id| row(id as i64, "completed", took + id as i64 % 50));
+        let failures = (0..bad).map(|id| row(1_000 + id as i64, "failed", 13));
+        Window {
+            from: at(0),
+            to: at(1_000_000),
+            executions: successes.chain(failures).collect(),
+            modal_spans: vec![modal(0, 2_000).with("tokens", json!(100))],
+        }
+    }
+
+    fn analysed(now: &Window, before: &Window) -> Performance {
+        analyse(now, before, &Regions::default())
+    }
+
+    #[test]
+    fn counts_and_durations_are_over_every_execution_of_the_window() {
+        let found = analysed(&window(85, 2_500, 15), &window(0, 0, 0));
+        let stats = &found.stats;
+        assert_eq!(
+            (stats.total_executions, stats.successful, stats.failed),
+            (100, 85, 15)
+        );
+        assert_eq!(stats.success_rate, Some(0.85));
+        assert_eq!(stats.p95_duration_sec, Some(2.544));
+        assert_eq!(stats.tokens_per_second, Some(50.0));
+        assert_eq!(found.previous_window, None);
+        assert_eq!(found.by_model_region.len(), 1);
+        assert_eq!(found.by_model_region[0].stats.tokens_per_second, Some(50.0));
+        let json = serde_json::to_value(&found).unwrap();
+        assert_eq!(
+            (&json["total_executions"], &json["p50_duration_sec"]),
+            (&json!(100), &json!(2.517))
+        );
+    }
+
+    #[test]
+    fn a_real_change_is_called_unlikely_to_be_chance() {
+        let found = analysed(&window(60, 5_000, 40), &window(95, 2_500, 5));
+        let changes = found.previous_window.unwrap().changes;
+        assert!(
+            changes.iter().all(|change| change.significant),
+            "{changes:#?}"
+        );
+        assert!(
+            changes[0]
+                .what
+                .starts_with("success rate fell from 95.0 % to 60.0 %")
+        );
+        assert!(changes[1].what.contains("rose from"), "{}", changes[1].what);
+    }
+
+    #[test]
+    fn a_small_change_is_called_chance() {
+        let found = analysed(&window(18, 2_500, 2), &window(19, 2_500, 1));
+        let changes = found.previous_window.unwrap().changes;
+        assert!(
+            changes.iter().all(|change| !change.significant),
+            "{changes:#?}"
+        );
+        assert!(changes[0].what.contains("no more than chance does"));
+    }
+
+    #[test]
+    fn an_empty_window_has_no_numbers() {
+        let found = analysed(&window(0, 0, 0), &window(0, 0, 0));
+        assert_eq!(
+            (found.stats.total_executions, found.stats.avg_duration_sec),
+            (0, None)
+        );
+        assert!(found.notes[0].contains("no execution"));
+    }
+}

@@ -77,6 +77,15 @@ pub(crate) fn cause_of(
 }
 
 fn judge(facts: &Facts<'_>) -> Verdict {
+    let mut verdict = weighed(facts);
+    // What a wrongly joined trace shows is of another execution.
+    if let (Some(link), false) = (&facts.case.link, facts.tree.is_empty()) {
+        verdict.confidence = rounded(verdict.confidence * link.confidence.clamp(0.0, 1.0));
+    }
+    verdict
+}
+
+fn weighed(facts: &Facts<'_>) -> Verdict {
     match facts.outcome {
         Outcome::Running => Verdict {
             cause: RootCause::Undetermined,

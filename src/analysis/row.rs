@@ -29,13 +29,13 @@ const CAUSES: [(RootCause, f64, When, Class); 12] = [
     ),
     (
         RootCause::RouterUnreachable,
-        1.6,
+        0.8,
         When::AtOnce,
         Class::Connection,
     ),
     (
         RootCause::NoHealthyProvider,
-        1.8,
+        0.9,
         When::AtOnce,
         Class::NoProvider,
     ),

@@ -313,7 +313,7 @@ fn copies_cycles_and_backward_spans_are_reported_and_change_no_answer() {
 }
 
 #[test]
-fn how_the_trace_was_found_is_told() {
+fn how_the_trace_was_found_is_told_and_counts() {
     let mut case = failed(with_errors(runner(25), &[1, 2]));
     case.link = Some(ExecutionLink {
         trace_id: uuid::Uuid::from_u128(1),
