@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::header::{CONTENT_ENCODING, RETRY_AFTER};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
@@ -14,13 +14,59 @@ use super::Parts;
 use super::api::refusal;
 use super::guard::PUSH_BODY;
 use crate::source::Intake;
+use crate::source::otlp::Encoding;
 use crate::source::push::{PushError, decompress};
 
 /// Largest push once it is decompressed, as a multiple of what it may be before.
 const EXPANSION: usize = 4;
 
 pub(super) fn routes() -> Router<Arc<Parts>> {
-    Router::new().route("/api/v1/ingest/{source}", post(lines))
+    Router::new()
+        .route("/api/v1/ingest/{source}", post(lines))
+        .route("/v1/logs", post(otlp_logs))
+        .route("/v1/traces", post(otlp_traces))
+}
+
+async fn otlp_logs(state: State<Arc<Parts>>, headers: HeaderMap, body: Bytes) -> Response {
+    otlp(&state, Signal::Logs, &headers, body).await
+}
+
+async fn otlp_traces(state: State<Arc<Parts>>, headers: HeaderMap, body: Bytes) -> Response {
+    otlp(&state, Signal::Traces, &headers, body).await
+}
+
+/// What an OpenTelemetry sender sends.
+enum Signal {
+    Logs,
+    Traces,
+}
+
+async fn otlp(parts: &Parts, signal: Signal, headers: &HeaderMap, body: Bytes) -> Response {
+    let kind = headers.get(CONTENT_TYPE);
+    let encoding = kind
+        .and_then(|kind| kind.to_str().ok())
+        .and_then(Encoding::of);
+    let Some(encoding) = encoding else {
+        let why = "expected application/x-protobuf or application/json";
+        return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
+    };
+    let Some(intake) = &parts.intake else {
+        return refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this process does not collect",
+        );
+    };
+    let taken = async {
+        let body = plain(headers, body).await?;
+        match signal {
+            Signal::Logs => intake.otlp_logs(encoding, body).await,
+            Signal::Traces => intake.otlp_traces(encoding, body).await,
+        }
+    };
+    match taken.await {
+        Ok(answer) => ([(CONTENT_TYPE, encoding.content_type())], answer).into_response(),
+        Err(error) => refused(&error),
+    }
 }
 
 async fn lines(

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
+use super::link::Joined;
 use super::{Query, QueryError};
 use crate::analysis::baseline::{Baselines, Settings};
 use crate::analysis::case::ExecutionCase;
@@ -61,23 +62,19 @@ impl Query {
         let mut traces: BTreeSet<Uuid> = links.iter().map(|link| link.trace_id).collect();
         traces.extend(named.iter().map(|span| span.trace_id));
         let traces = SpanQuestion::Traces(traces.into_iter().collect());
-        let mut spans = self.store.spans(&traces, MAX_SPANS).await?;
-        let owners = Owners::new(&named, &links);
-        let mut found: BTreeMap<i64, Vec<Span>> = BTreeMap::new();
-        for span in spans.drain(..) {
-            if let Some(owner) = owners.of(&span) {
-                found.entry(owner).or_default().push(span);
-            }
+        let spans = self.store.spans(&traces, MAX_SPANS).await?;
+        let cases = sort_out(executions, &named, &links, spans);
+        let alone: Vec<Execution> = cases
+            .iter()
+            .filter(|case| case.spans.is_empty())
+            .map(|case| case.execution.clone())
+            .collect();
+        // A few without a trace are as they are; many mean that the linking has not been here.
+        if alone.len() * 2 <= cases.len() {
+            return Ok(cases);
         }
-        let cases = executions.into_iter().map(|execution| {
-            let spans = found.remove(&execution.id).unwrap_or_default();
-            let link = owners.link(execution.id, &spans);
-            ExecutionCase {
-                link,
-                ..ExecutionCase::new(execution, spans)
-            }
-        });
-        Ok(cases.collect())
+        let joined = self.join(&alone).await?;
+        Ok(with_joined(cases, &joined))
     }
 
     /// Enters what is known of the time in which the executions ran.
@@ -159,6 +156,52 @@ impl Query {
     }
 }
 
+/// Gives each execution the spans that belong to it.
+fn sort_out(
+    executions: Vec<Execution>,
+    named: &[Span],
+    links: &[ExecutionLink],
+    spans: Vec<Span>,
+) -> Vec<ExecutionCase> {
+    let owners = Owners::new(named, links);
+    let mut found: BTreeMap<i64, Vec<Span>> = BTreeMap::new();
+    for span in spans {
+        if let Some(owner) = owners.of(&span) {
+            found.entry(owner).or_default().push(span);
+        }
+    }
+    let cases = executions.into_iter().map(|execution| {
+        let spans = found.remove(&execution.id).unwrap_or_default();
+        let link = owners.link(execution.id, &spans);
+        ExecutionCase {
+            link,
+            ..ExecutionCase::new(execution, spans)
+        }
+    });
+    cases.collect()
+}
+
+/// Adds what was joined for this answer to the cases that had nothing.
+fn with_joined(cases: Vec<ExecutionCase>, joined: &Joined) -> Vec<ExecutionCase> {
+    let owners = Owners::new(&[], &joined.links);
+    let mut found: HashMap<i64, Vec<Span>> = HashMap::new();
+    for span in &joined.spans {
+        if let Some(owner) = owners.of(span) {
+            found.entry(owner).or_default().push(span.clone());
+        }
+    }
+    let add = |mut case: ExecutionCase| {
+        if case.spans.is_empty()
+            && let Some(spans) = found.remove(&case.execution.id)
+        {
+            case.link = owners.link(case.execution.id, &spans);
+            case.spans = spans;
+        }
+        case
+    };
+    cases.into_iter().map(add).collect()
+}
+
 /// Runs a computation where it holds nobody up.
 pub(super) async fn off_the_async_threads<T: Send + 'static>(
     compute: impl FnOnce() -> T + Send + 'static,
@@ -173,7 +216,7 @@ pub(super) fn succeeded(execution: &Execution) -> bool {
 }
 
 /// When the execution's spans can have begun.
-fn interval(execution: &Execution) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+pub(super) fn interval(execution: &Execution) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     let start = execution.started_at.or(execution.created_at)?;
     let end = execution
         .completed_at

@@ -10,6 +10,7 @@ mod ask;
 mod case;
 mod execution;
 mod ids;
+mod link;
 mod report;
 mod search;
 mod since;

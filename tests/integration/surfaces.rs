@@ -215,3 +215,22 @@ fn fits(schema: &Value, value: &Value) -> bool {
         one => is(one),
     }
 }
+
+#[tokio::test]
+async fn an_execution_is_diagnosed_before_anybody_has_linked_its_trace() {
+    let database = database::sqlite().await;
+    with_world(&database).await;
+    database
+        .execute("update trace_spans set execution_id = null, metadata = json_set(metadata, '$.job_id', 'bias-detection-1761138000000')")
+        .await;
+    let state = tempfile::tempdir().unwrap();
+    let id = world::FAILED.to_string();
+    let output = program(&database.url, state.path(), &["diagnose", &id, "--json"])
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["trace_id"], world::TRACE, "{report}");
+    assert_eq!(report["root_cause_code"], "no_healthy_provider");
+    let kept = database.texts("select trace_id from execution_links").await;
+    assert!(kept.is_empty(), "an answer must not write");
+}
