@@ -12,7 +12,7 @@ use crate::telemetry::LogFormat;
 ///
 /// Without a command it collects: `modal app logs APP -f | beacon-collector`.
 #[derive(Debug, Parser)]
-#[command(version, about, args_conflicts_with_subcommands = true)]
+#[command(version, about)]
 pub struct Arguments {
     /// What to do; collecting is the default.
     #[command(subcommand)]
