@@ -19,8 +19,9 @@ const AGES: [(TimeDelta, TimeDelta); 3] = [
 ];
 /// Spans that are kept in mind; the oldest are forgotten beyond it.
 const MOST: usize = 50_000;
-/// Stretches that are this close are looked at together.
-const TOGETHER: TimeDelta = TimeDelta::seconds(10);
+/// Stretches that are this close are looked at together: recent ones, which are looked at often, and
+/// stretches of history, which are learned from.
+const TOGETHER: (TimeDelta, TimeDelta) = (TimeDelta::seconds(10), TimeDelta::hours(1));
 const MINUTE: TimeDelta = TimeDelta::minutes(1);
 const INSTANT: TimeDelta = TimeDelta::microseconds(1);
 
@@ -94,11 +95,8 @@ impl Pending {
 
     /// Stretches of history, and none left.
     pub(super) fn take_history(&mut self) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
-        joined(
-            std::mem::take(&mut self.history)
-                .into_iter()
-                .filter_map(minute),
-        )
+        let minutes = std::mem::take(&mut self.history);
+        joined(minutes.into_iter().filter_map(minute), TOGETHER.1)
     }
 
     /// Stretches of the recent past that are due.
@@ -117,7 +115,7 @@ impl Pending {
         );
         stretches.append(&mut self.stretches);
         stretches.sort_unstable();
-        joined(stretches)
+        joined(stretches, TOGETHER.0)
     }
 }
 
@@ -141,11 +139,12 @@ fn minute(number: i64) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
 /// Stretches, given in order of their start, that touch or nearly do become one.
 fn joined(
     stretches: impl IntoIterator<Item = (DateTime<Utc>, DateTime<Utc>)>,
+    together: TimeDelta,
 ) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
     let mut joined: Vec<(DateTime<Utc>, DateTime<Utc>)> = Vec::new();
     for (from, to) in stretches {
         match joined.last_mut() {
-            Some(last) if from - last.1 <= TOGETHER => last.1 = last.1.max(to),
+            Some(last) if from - last.1 <= together => last.1 = last.1.max(to),
             _ => joined.push((from, to)),
         }
     }
