@@ -17,7 +17,8 @@ use crate::config::{Config, SourceSpec};
 use crate::model::Regions;
 use crate::pipeline::{Health, LinkSummary, Linker, Pipeline, Stats, expire};
 use crate::source::{
-    CommandSource, FileSource, Intake, ModalSource, Outlet, SourceError, SourceState, StdinSource,
+    CommandSource, FileSource, Intake, ModalSource, Outlet, PullSource, SourceError, SourceState,
+    StdinSource,
 };
 use crate::store::{Spool, Store};
 
@@ -118,7 +119,7 @@ impl Collection {
                 options.environment = environment.or(options.environment);
                 self.supervise(out.clone(), ModalSource { options }.run(out));
             }
-            SourceSpec::Http(_) => {}
+            SourceSpec::Http(url) => self.supervise(out.clone(), PullSource { url }.run(out)),
         }
     }
 

@@ -169,3 +169,82 @@ async fn one_failing_source_stops_no_other() {
     );
     collector.stop();
 }
+
+/// Answers each connection once, chunked, with what `answer` makes of its request.
+async fn serve(
+    kind: &'static str,
+    answer: impl Fn(usize, &str) -> String + Send + 'static,
+) -> std::net::SocketAddr {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let count = connection.read(&mut request).await.unwrap();
+            let request = String::from_utf8_lossy(request.get(..count).unwrap()).into_owned();
+            let body = answer(number, &request);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
+            );
+            let text = format!("{head}{:x}\r\n{body}\r\n", body.len());
+            connection.write_all(text.as_bytes()).await.unwrap();
+            // Broken off without the last chunk.
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn server_sent_events_are_resumed_behind_the_last_one() {
+    let address = serve("text/event-stream", |_, request| {
+        let header = "last-event-id: ";
+        let lower = request.to_lowercase();
+        let last = lower
+            .split_once(header)
+            .and_then(|(_, rest)| rest.lines().next()?.parse().ok());
+        let next: usize = last.map_or(0, |last: usize| last + 1);
+        // Five at a time, and then no more.
+        let events = (next..(next + 5).min(20)).map(|number| {
+            let data = span(number);
+            let lines: Vec<_> = data.lines().map(|line| format!("data: {line}\n")).collect();
+            format!("id: {number}\n{}\n", lines.concat())
+        });
+        events.collect()
+    })
+    .await;
+    let home = Home::new();
+    let url = format!("http://{address}/logs?token=x");
+    let collector = home.collect(&[&url]);
+    home.wait_for_completed(20).await;
+    home.wait_for(
+        "select json_extract(position, '$.last_event_id') = '19' from checkpoints",
+        1,
+    )
+    .await;
+    assert_eq!(home.ask("select count(*) from loss_ledger").await, Some(0));
+    assert!(!collector.log().contains("token=x"), "{}", collector.log());
+    collector.stop();
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_resumed_is_followed_and_its_breaks_are_entered_as_losses() {
+    let address = serve("application/x-ndjson", |number, _| {
+        spans(number * 3..number * 3 + 3)
+    })
+    .await;
+    let home = Home::new();
+    let collector = home.collect(&[&format!("http:http://{address}/logs")]);
+    home.wait_for(
+        "select count(*) >= 6 from trace_spans where status = 'completed'",
+        1,
+    )
+    .await;
+    home.wait_for(
+        "select count(*) >= 1 from loss_ledger where source like 'http:%'",
+        1,
+    )
+    .await;
+    collector.stop();
+}
