@@ -58,7 +58,10 @@ start_server() {
     if [ "$(id -u)" = 0 ] && ! id postgres >/dev/null 2>&1; then
         useradd --system --no-create-home postgres
     fi
-    dir=$(mktemp -d "${TMPDIR:-/tmp}/beacon-postgres.XXXXXX")
+    local base=${TMPDIR:-/tmp}
+    # The other user can't reach a directory under root's home.
+    [ "$(id -u)" != 0 ] || base=/tmp
+    dir=$(mktemp -d "$base/beacon-postgres.XXXXXX")
     [ "$(id -u)" != 0 ] || chown postgres "$dir"
     as_server_user "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --no-locale \
         --no-instructions >"$dir.log" 2>&1 || { cat "$dir.log" >&2; die "initdb failed"; }

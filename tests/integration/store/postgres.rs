@@ -11,6 +11,7 @@ use crate::support::database::{
     Postgres, RUNNER_TABLES, TRACE_SPANS, connect, pooler_url, postgres, url_of,
 };
 use crate::support::lines::{at, batch, start, success};
+use crate::support::proxy::Proxy;
 
 /// A database of the runner, as its owner left it.
 async fn of_the_runner() -> Postgres {
@@ -367,4 +368,44 @@ async fn a_read_only_server_is_away_and_not_refused() {
         .await
         .unwrap_err();
     assert!(err.is_transient(), "{err}");
+}
+
+/// Takes as long as a write may take: nothing but its own clock tells the store that the link is dead.
+#[tokio::test]
+async fn a_call_over_a_link_that_dies_is_given_up_and_works_once_it_is_back() {
+    let db = postgres().await;
+    let proxy = Proxy::to(&db.url).await;
+    let store = store::open(&proxy.url(&db.url)).await.unwrap();
+    store.write(&batch([start("00000001", 0)])).await.unwrap();
+
+    let lines = batch([success("00000001", 9, 9), start("00000002", 0)]);
+    proxy.cut_at("copy public");
+    let err = store.write(&lines).await.unwrap_err();
+    assert!(proxy.was_sprung());
+    assert!(err.is_transient(), "{err}");
+    assert!(err.to_string().contains("no answer in time"), "{err}");
+    assert_eq!(db.dump().await.len(), 1);
+
+    proxy.mend();
+    let written = store.write(&lines).await.unwrap();
+    assert_eq!((written.inserted, written.updated), (1, 1));
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_before_the_commit_is_answered_costs_no_row_and_makes_none() {
+    let db = postgres().await;
+    let proxy = Proxy::to(&db.url).await;
+    let store = store::open(&proxy.url(&db.url)).await.unwrap();
+    for (number, text) in ["pg_advisory", "beacon_own_spans", "copy public", "COMMIT"]
+        .into_iter()
+        .enumerate()
+    {
+        proxy.break_at(text);
+        let line = start(&format!("{number:08x}"), 0);
+        let written = store.write(&batch([line])).await.unwrap();
+        assert!(proxy.was_sprung(), "{text}");
+        // The server may have committed what was written again.
+        assert!(written.inserted <= 1);
+        assert_eq!(db.dump().await.len(), number + 1, "{text}");
+    }
 }

@@ -7,3 +7,4 @@ pub(crate) mod lines;
 pub(crate) mod modal;
 pub(crate) mod server;
 pub(crate) mod world;
+pub(crate) mod proxy;
