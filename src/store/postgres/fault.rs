@@ -9,6 +9,9 @@ use crate::store::StoreError;
 /// What helps a table that is not as expected.
 const COLUMNS: &str = "give it the columns that `beacon-collector migrate --dry-run` shows";
 
+/// What helps where the server's certificate is not trusted.
+const TLS: &str = "check sslmode and sslrootcert in the database URL";
+
 /// What failed inside one attempt.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -127,9 +130,9 @@ fn is_mismatch(code: &str) -> bool {
 /// What somebody has to change; `None` when waiting can help.
 fn remedy(err: &sqlx::Error) -> Option<&'static str> {
     match err {
-        sqlx::Error::Tls(_) => {
-            return Some("check sslmode and sslrootcert in the database URL");
-        }
+        sqlx::Error::Tls(_) => return Some(TLS),
+        // What the TLS library thinks of a certificate comes as an error of the stream below it.
+        sqlx::Error::Io(err) if err.kind() == ErrorKind::InvalidData => return Some(TLS),
         sqlx::Error::Configuration(_) => return Some("check the database URL"),
         _ => {}
     }
