@@ -5,6 +5,6 @@ pub(crate) mod database;
 pub(crate) mod faulty;
 pub(crate) mod lines;
 pub(crate) mod modal;
+pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod world;
-pub(crate) mod proxy;
