@@ -153,7 +153,31 @@ pub enum Command {
         url: Option<String>,
     },
     /// Create or complete the database schema
-    Migrate,
+    Migrate {
+        /// Print the SQL instead of running it
+        #[arg(long)]
+        dry_run: bool,
+        /// Print the least privileges that the collector needs, as SQL
+        #[arg(long, conflicts_with = "dry_run")]
+        print_grants: bool,
+    },
+    /// Link stored spans to the traces of their callers, and those to their executions
+    Link {
+        /// How far back: 30d, 12h, or a time such as 2025-10-22T13:00:00Z
+        #[arg(long, default_value = "1d")]
+        since: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say how each stage reads a log line, and why it does or does not become a span
+    ExplainLine {
+        /// The line; standard input when absent
+        line: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// An MCP client whose configuration is known.
@@ -249,16 +273,24 @@ pub fn parse() -> Arguments {
 }
 
 impl Arguments {
+    /// How to collect; what stands before `run` counts as well.
+    pub fn run_arguments(&self) -> RunArguments {
+        let mut all = self.run.clone();
+        if let Some(Command::Run(run)) = &self.command {
+            all.sources.extend(run.sources.iter().cloned());
+            all.listen = run.listen.clone().or(all.listen);
+            all.keep_serving |= run.keep_serving;
+        }
+        all
+    }
+
     /// The settings that win over the configuration file.
     pub fn overrides(&self) -> Overrides {
-        let run = match &self.command {
-            Some(Command::Run(run)) => run,
-            _ => &self.run,
-        };
+        let run = self.run_arguments();
         Overrides {
             database: self.common.database.clone(),
-            listen: run.listen.clone(),
-            sources: run.sources.clone(),
+            listen: run.listen,
+            sources: run.sources,
             log_format: self.common.log_format,
         }
     }

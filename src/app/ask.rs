@@ -60,7 +60,9 @@ impl Asked {
             | Command::Trace { .. }
             | Command::Mcp { .. }
             | Command::McpConfig { .. }
-            | Command::Migrate => return None,
+            | Command::Migrate { .. }
+            | Command::Link { .. }
+            | Command::ExplainLine { .. } => return None,
         };
         Some(Self::new(tool, given, output))
     }

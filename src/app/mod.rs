@@ -4,6 +4,7 @@
 mod ask;
 mod mcp;
 mod serve;
+mod tasks;
 
 use std::path::PathBuf;
 use std::pin::pin;
@@ -64,10 +65,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 }
 
 async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<()> {
+    let run_arguments = arguments.run_arguments();
     let file = arguments.common.config;
     match arguments.command {
-        None => run(&arguments.run, config, file).await,
-        Some(Command::Run(run_arguments)) => run(&run_arguments, config, file).await,
+        None | Some(Command::Run(_)) => run(&run_arguments, config, file).await,
         Some(Command::Trace { id, json }) => {
             let store = open(&config).await?;
             let query = Query::new(Arc::clone(&store));
@@ -81,7 +82,12 @@ async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<()> {
         }
         Some(Command::Mcp { url, token }) => mcp::serve(&config, url, token).await,
         Some(Command::McpConfig { client, url }) => mcp::print_config(client, url.as_deref()),
-        Some(Command::Migrate) => migrate(&config).await,
+        Some(Command::Migrate {
+            dry_run,
+            print_grants,
+        }) => tasks::migrate(&config, dry_run, print_grants).await,
+        Some(Command::Link { since, json }) => tasks::link(&config, &since, json).await,
+        Some(Command::ExplainLine { line, json }) => tasks::explain_line(line, json),
         Some(question) => {
             let Some(asked) = Asked::of(question) else {
                 return Ok(());
@@ -130,12 +136,6 @@ async fn run(
     }
     store.close().await;
     ended.unwrap_or(Ok(()))
-}
-
-async fn migrate(config: &Config) -> anyhow::Result<()> {
-    let store = open(config).await?;
-    store.close().await;
-    Ok(render::print("the schema is complete\n")?)
 }
 
 /// Opens the database and completes its schema.
