@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up what the tests need (installing what is missing) and runs all of them:
 # formatting, lints, unit and integration tests on SQLite and a real Postgres, dependency rules,
-# the Python emitter, and a short fuzzing run. Works as root and, where the tools are there, without.
+# the Python emitter, other people's MCP clients, and a short fuzzing run. Works as root and, where the tools are there, without.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -36,6 +36,9 @@ cargo deny --all-features --log-level error check bans licenses sources
 
 step "Python emitter"
 bash scripts/test-emitter.sh
+
+step "MCP: the conformance suite, the Python SDKs, the Inspector"
+bash scripts/mcp-clients.sh
 
 step "fuzzing, a minute"
 bash scripts/fuzz-smoke.sh

@@ -43,7 +43,11 @@ fn in_short(property: &Value, definitions: &Value) -> Value {
     match types.as_slice() {
         [] => json!({}),
         [one] => json!({ "type": one }),
-        several => json!({ "type": several }),
+        several => {
+            // One type at a time: not every client takes a list of them.
+            let branches: Vec<Value> = several.iter().map(|one| json!({ "type": one })).collect();
+            json!({ "anyOf": branches })
+        }
     }
 }
 

@@ -36,7 +36,12 @@ impl Arguments {
 
     /// A text that must be there.
     pub fn text(&mut self, name: &'static str) -> Result<String, QueryError> {
-        self.text_if_given(name)?.ok_or_else(|| missing(name))
+        let missing = || {
+            QueryError::Arguments(format!(
+                "{name} is missing; get_recent_failures lists failures with their ids"
+            ))
+        };
+        self.text_if_given(name)?.ok_or_else(missing)
     }
 
     /// A text that may be left out; empty counts as left out.
@@ -58,15 +63,9 @@ impl Arguments {
 
     /// The id of an execution.
     pub fn execution_id(&mut self) -> Result<i64, QueryError> {
-        let name = "execution_id";
-        self.execution_id_if_given()?.ok_or_else(|| missing(name))
-    }
-
-    /// The id of an execution, which may be left out.
-    pub fn execution_id_if_given(&mut self) -> Result<Option<i64>, QueryError> {
-        let name = "execution_id";
         let form = "expected the positive integer that stands in executions.id, such as 2379; get_recent_failures lists some";
-        self.integer(name, 1, i64::MAX, form)
+        let id = self.integer("execution_id", 1, i64::MAX, form)?;
+        id.ok_or_else(|| QueryError::Arguments(format!("execution_id is missing: {form}")))
     }
 
     /// A whole number between two others, which may be left out.
@@ -128,10 +127,6 @@ impl Arguments {
         self.known.push(name);
         self.given.remove(name)
     }
-}
-
-fn missing(name: &'static str) -> QueryError {
-    QueryError::Arguments(format!("{name} is missing"))
 }
 
 fn refuse(argument: &'static str, value: &Value, reason: &str) -> QueryError {

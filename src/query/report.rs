@@ -136,6 +136,7 @@ pub struct CollectorStatus {
     /// What is stored of the last 24 hours.
     pub stored: StoredSpans,
     /// Lag, spool and sources of the answering process; `null` when it does not collect.
+    #[schemars(with = "Option<Map<String, Value>>")]
     pub collecting: Option<Value>,
     /// Known losses of log lines of the last 7 days, newest first.
     pub losses: Vec<LogLoss>,

@@ -209,10 +209,9 @@ fn fits(schema: &Value, value: &Value) -> bool {
         Value::Object(_) => "object",
     };
     let is = |one: &Value| one == kind || (one == "number" && kind == "integer");
-    match &schema["type"] {
-        Value::Null => true,
-        Value::Array(several) => several.iter().any(is),
-        one => is(one),
+    match schema["anyOf"].as_array() {
+        Some(branches) => branches.iter().any(|branch| is(&branch["type"])),
+        None => is(&schema["type"]),
     }
 }
 
