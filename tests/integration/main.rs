@@ -11,6 +11,7 @@ mod store;
 
 mod boundaries;
 mod delivery;
+mod faults;
 mod linking;
 mod modal_cli;
 mod process;

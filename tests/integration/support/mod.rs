@@ -1,9 +1,11 @@
 //! What tests share: databases of their own, and printed lines as observations.
 
+pub(crate) mod cluster;
 pub(crate) mod collector;
 pub(crate) mod database;
 pub(crate) mod faulty;
 pub(crate) mod lines;
+pub(crate) mod link;
 pub(crate) mod modal;
 pub(crate) mod proxy;
 pub(crate) mod server;
