@@ -277,24 +277,25 @@ pub(crate) fn row_ms(execution: &Execution) -> Option<f64> {
     Some(took.num_microseconds()?.max(0) as f64 / 1000.0)
 }
 
+/// What a failing span says: its error, and of a traceback what was being done and how it ended. File
+/// names and code around it are about the program, not about the failure.
 fn everything_said(node: &Node<'_>) -> String {
     let span = node.span;
-    let traceback = without_paths(span.text(meta::TRACEBACK).unwrap_or_default());
     let kind = span.error_type.as_deref().unwrap_or_default();
     let message = span.error_message.as_deref().unwrap_or_default();
-    format!("{kind} {message} {traceback}")
-}
-
-/// A traceback without the files it passed through: what they are called says nothing about the
-/// failure, and every file of a model server has a telling name. Functions and code stay.
-fn without_paths(traceback: &str) -> String {
-    let kept = |line: &str| match line.trim_start().strip_prefix("File \"") {
-        Some(place) => place
-            .rsplit_once(", in ")
-            .map_or_else(String::new, |(_, function)| function.to_owned()),
-        None => line.to_owned(),
+    let traceback = span.text(meta::TRACEBACK).unwrap_or_default();
+    let in_function = |line: &str| {
+        Some(
+            line.trim()
+                .strip_prefix("File ")?
+                .rsplit_once(", in ")?
+                .1
+                .to_owned(),
+        )
     };
-    traceback.lines().map(kept).collect::<Vec<_>>().join("\n")
+    let doing: Vec<String> = traceback.lines().filter_map(in_function).collect();
+    let ended = traceback.trim_end().lines().next_back().unwrap_or_default();
+    format!("{kind} {message} {} {ended}", doing.join(" "))
 }
 
 /// The deepest tier that each node's subtree reaches.
@@ -344,20 +345,4 @@ fn decisive_child(tree: &Tree<'_>, at: usize, reach: &[Tier]) -> Option<usize> {
         node.failed() && node.end.is_none_or(|end| end > tree.nodes[last].start)
     };
     Some(tried().find(beside).unwrap_or(last))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_paths;
-
-    #[test]
-    fn the_files_of_a_traceback_are_no_evidence() {
-        let traceback = "Traceback (most recent call last):\n  File \"/pkg/modal_hf.py\", line 231, in run\n    outputs = model.generate(\nRuntimeError: nan";
-        let said = without_paths(traceback);
-        assert!(!said.contains("hf"), "{said}");
-        assert!(
-            said.contains("run\n    outputs = model.generate("),
-            "{said}"
-        );
-    }
 }

@@ -41,15 +41,21 @@ def rows(database, sql):
 def modal_spans(folder, truth, callers):
     """The Modal spans of a folder, each with the trace and parent it truly belongs to."""
     links = {(link["log_id"], link["container_id"]): link for link in truth["links"]}
-    seen = {}
+    seen, tracebacks = {}, {}
     with open(folder / "modal.jsonl", encoding="utf-8") as lines:
         for entry in map(json.loads, lines):
+            if entry["data"].startswith("Traceback "):
+                tracebacks[entry["container"]] = entry["data"].rstrip("\n")
             match = LINE.search(entry["data"].rstrip("\n"))
             key = match and (match["id"], entry["container"])
             if key in links:
                 at = datetime.fromisoformat(entry["ts"].replace("Z", "+00:00")).replace(microsecond=0)
                 seen.setdefault(key, []).append((at, match["text"], entry))
-    return [modal_span(links[key], lines, callers) for key, lines in seen.items()]
+    spans = [modal_span(links[key], lines, callers) for key, lines in seen.items()]
+    for span in spans:
+        if span["status"] == "failed" and span["metadata"]["container_id"] in tracebacks:
+            span["metadata"]["traceback"] = tracebacks[span["metadata"]["container_id"]]
+    return spans
 
 
 def modal_span(link, lines, callers):

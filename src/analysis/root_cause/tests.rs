@@ -122,6 +122,25 @@ fn what_a_function_failed_by_is_told_by_its_text() {
 }
 
 #[test]
+fn a_traceback_tells_what_was_being_done_and_not_where_the_program_lies() {
+    let with_traceback = |function: &str| {
+        let mut case = modal_failed("RuntimeError", "something is off");
+        let traceback = format!(
+            "Traceback (most recent call last):\n  File \"/pkg/hf_models/checkpoint.py\", line 3, in {function}\n    x = y\nRuntimeError: something is off"
+        );
+        case.spans[4] = case.spans[4]
+            .clone()
+            .with(meta::TRACEBACK, json!(traceback));
+        case
+    };
+    assert_cause(&with_traceback("run_step"), RootCause::ModalException);
+    assert_cause(
+        &with_traceback("load_state_dict"),
+        RootCause::ModalModelLoad,
+    );
+}
+
+#[test]
 fn a_function_that_failed_without_saying_why_is_no_certain_case() {
     let found = diagnosis(&modal_failed("error", "error"));
     assert!(found.confidence < 0.6, "{found:#?}");
