@@ -96,7 +96,7 @@ pub(super) fn exception(facts: &Facts<'_>) -> Score {
     if let Some(at) = at {
         let what = "its text speaks of the computation";
         s.gain(
-            weight * 1.5,
+            weight * 1.2,
             on_span(facts.tree, at, EvidenceKind::ErrorText, what),
         );
     }

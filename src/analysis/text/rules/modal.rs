@@ -10,7 +10,7 @@ use crate::analysis::text::Class::{Compute, ModelLoad, OutOfMemory, UnknownModel
 /// Places where data lies while a program runs.
 const MEMORY: &[&str] = &[
     "memory", "vram", "heap", "ram ", "hbm", "swap", "kv cache", "cache block", "mem ", "cuda0 buffer",
-    "device buffer", "backend buffer", "requested buffer", "arena", "pool malloc", "free blocks",
+    "device buffer", "backend buffer", "requested buffer", "arena", "pool malloc", "free blocks", "block pool", "gpu block",
     "grafikspeicher", "speicher", "arbeitsspeicher", "mémoire", "memoire", "memoria", "内存", "显存", "メモリ",
 ];
 /// Memory in messages that are about something else.
@@ -75,6 +75,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(OutOfMemory, 0.8, &[&["alloc", "malloc", "mem alloc", "cu mem", "cuda malloc", "memory allocation", "cuda error memory"], REFUSED]),
     rule(OutOfMemory, 0.6, &[&["tried to alloc", "trying to alloc", "requested alloc", "resource allocation", "cannot reserve", "out of resources"]]),
     rule(OutOfMemory, 0.75, &[&["137 ", "sigkill", "signal 9 ", "signal kill", "killed "]]),
+    rule(OutOfMemory, 0.5, &[&["gib", "gb ", "mib", "mb ", "bytes"], &["requested", "need", "remaining", "device has", "available"]]),
     rule(OutOfMemory, 0.5, &[&["resource exhausted"]]),
     rule(OutOfMemory, 0.5, &[&["not fit", "t fit", "too large", "too big"], &["device", "gpu", "card", "accelerator"]]),
     // The model's files.
@@ -85,8 +86,10 @@ pub(super) const RULES: &[Rule] = &[
     rule(ModelLoad, 0.6, &[ACCESS]),
     rule(ModelLoad, 0.5, &[
         &["weight", "tokenizer", "vocab", "quantiz", "quantis", "awq", "gptq", "bitsandbytes", "onnx", "mmap", "layers"],
-        &["missing", "not found", "not exist", "load", "open", "read", "require", "install", "mismatch", "disk", "unable", "extract"],
+        &["missing", "not found", "not exist", "load", "open", "read", "require", "install", "mismatch", "disk", "unable", "extract", "unsupported", "cannot find"],
     ]),
+    // Names of a model's parameters.
+    rule(ModelLoad, 0.6, &[&["proj ", "lm head", "embed tokens", "layernorm", "layer norm", "ffn ", "mlp "], &["weight", "bias"]]),
     rule(ModelLoad, 0.6, &[
         &["load", "initiali", "instantiat", "materiali", "warm", "prepar"],
         &["model", "weight", "checkpoint", "tokenizer", "layer", "pipeline", "engine", "llm"],
@@ -122,7 +125,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(Compute, 0.8, &[&[
         "attribute error", "no attribute", "keyword argument", "positional argument", "type error", "not subscriptable",
         "not iterable", "not callable", "none type", "index error", "name error", "unbound local", "before assignment",
-        "null pointer", "null reference", "not implemented", "too many values", "unpack", "assertion error", "assert ",
+        "null pointer", "null reference", "not implemented", "too many values", "assertion error", "assert ",
         "zero division", "recursion", "stop iteration", "stop async", "object reference", "read properties", "coroutine",
     ]]),
     rule(Compute, 0.6, &[&[
