@@ -58,7 +58,7 @@ impl Linker {
             .iter()
             .filter_map(|execution| execution.created_at)
             .max();
-        let mut waiting = std::mem::take(&mut state.pending.executions);
+        let mut waiting = state.pending.executions.clone();
         waiting.extend(page.into_iter().map(|execution| (execution.id, execution)));
         let joined = self.join(waiting.values().cloned().collect()).await;
         if let Ok(joined) = &joined {

@@ -117,42 +117,29 @@ impl Linker {
     }
 
     /// Links what has been written since the last time, and what can have become clear since. History
-    /// that is still coming in is left for later unless `all`.
+    /// that is still coming in is left for later unless `all`. What it leaves undone, because it fails
+    /// or is dropped, the next call does.
     pub async fn catch_up(
         &self,
         stats: &Stats,
         now: DateTime<Utc>,
         all: bool,
     ) -> Result<LinkSummary, StoreError> {
-        let minutes = stats.take_touched();
         let mut state = self.state.lock().await;
         if !std::mem::replace(&mut state.has_looked, true) {
             state.pending.look_at(now - FIRST_LOOK, now);
         }
-        let touched_history = state.pending.touch(&minutes, now - RECENT);
+        let more_history = state.pending.touch(&stats.take_touched(), now - RECENT);
         drop(state);
-        let done = self.catch_up_with(now, all || !touched_history).await;
-        if done.is_err() {
-            // They are looked at again when the store is back.
-            stats.touch(minutes);
-        }
-        done
-    }
-
-    async fn catch_up_with(
-        &self,
-        now: DateTime<Utc>,
-        history: bool,
-    ) -> Result<LinkSummary, StoreError> {
         let mut summary = self.link_new_executions(now).await?;
-        if history {
-            let stretches = self.state.lock().await.pending.take_history();
-            for (from, to) in stretches {
+        if all || !more_history {
+            let history = self.state.lock().await.pending.history();
+            for (from, to) in history {
                 summary.add(self.link_window(from, to, |_, _| ()).await?);
             }
         }
         self.learn_recent(now).await?;
-        let due = self.state.lock().await.pending.take_due(now);
+        let due = self.state.lock().await.pending.due(now);
         for (from, to) in due {
             summary.add(self.look_again(from, to).await?);
         }
@@ -199,7 +186,11 @@ impl Linker {
                 () = tokio::time::sleep(pause) => {}
             }
             let began = Instant::now();
-            let idle = match self.catch_up(&stats, Utc::now(), false).await {
+            let caught_up = tokio::select! {
+                () = stop.cancelled() => return,
+                caught_up = self.catch_up(&stats, Utc::now(), false) => caught_up,
+            };
+            let idle = match caught_up {
                 Ok(summary) => summary.seen == 0 && summary.executions == 0,
                 Err(error) => {
                     tracing::warn!(%error, "cannot link spans; trying again later");

@@ -29,19 +29,18 @@ const INSTANT: TimeDelta = TimeDelta::microseconds(1);
 #[derive(Debug, Clone, Copy)]
 struct Stretch {
     to: DateTime<Utc>,
+    /// When it was looked at last; the beginning of time for what was never looked at.
     looked_at: DateTime<Utc>,
 }
 
-/// What is still to be looked at.
+/// What is still to be looked at. Nothing leaves it but by [`Pending::settle`], so that a look that is
+/// cut short is taken again.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    /// Stretches with spans that are not settled, by their start.
+    /// Recent stretches that are not settled, by their start.
     unsettled: BTreeMap<DateTime<Utc>, Stretch>,
-    /// Recent minutes in which rows changed.
-    minutes: BTreeSet<i64>,
-    /// The same, longer ago.
+    /// Minutes, since 1970, in which rows of long ago have changed.
     history: BTreeSet<i64>,
-    stretches: Vec<(DateTime<Utc>, DateTime<Utc>)>,
     /// Executions that have no trace yet, and up to when they have been read.
     pub(super) executions: BTreeMap<i64, Execution>,
     pub(super) executions_to: Option<DateTime<Utc>>,
@@ -52,21 +51,46 @@ impl Pending {
     pub(super) fn touch(&mut self, minutes: &BTreeSet<i64>, recent: DateTime<Utc>) -> bool {
         let first = recent.timestamp().div_euclid(60);
         self.history.extend(minutes.range(..first));
-        self.minutes.extend(minutes.range(first..));
+        for (from, to) in minutes.range(first..).copied().filter_map(minute) {
+            self.look_at(from, to);
+        }
         minutes.range(..first).next().is_some()
     }
 
-    /// Enters a stretch of time.
+    /// Enters a stretch of the recent past.
     pub(super) fn look_at(&mut self, from: DateTime<Utc>, to: DateTime<Utc>) {
-        self.stretches.push((from, to));
+        let known = self
+            .unsettled
+            .get(&from)
+            .map_or(to, |known| known.to.max(to));
+        let looked_at = DateTime::<Utc>::MIN_UTC;
+        let stretch = Stretch {
+            to: known,
+            looked_at,
+        };
+        self.unsettled.insert(from, stretch);
     }
 
     /// Enters what came of a look.
     pub(super) fn settle(&mut self, slice: &Slice) {
+        let minutes = |at: DateTime<Utc>| at.timestamp().div_euclid(60);
+        let done: Vec<_> = self
+            .history
+            .range(minutes(slice.from)..minutes(slice.reached))
+            .copied()
+            .collect();
+        for minute in done {
+            self.history.remove(&minute);
+        }
         let looked_at = self.unsettled.range(slice.from..slice.reached);
-        let gone: Vec<_> = looked_at.map(|(began, _)| *began).collect();
-        for began in gone {
-            self.unsettled.remove(&began);
+        let looked_at: Vec<_> = looked_at
+            .map(|(from, stretch)| (*from, stretch.to))
+            .collect();
+        for (from, to) in looked_at {
+            self.unsettled.remove(&from);
+            if to > slice.reached {
+                self.look_at(slice.reached, to);
+            }
         }
         let now = Utc::now();
         let instants = slice
@@ -79,43 +103,33 @@ impl Pending {
             .filter(|(from, _)| now - *from < AGES[2].0)
         {
             let looked_at = now;
-            let known = self
-                .unsettled
-                .entry(from)
-                .or_insert(Stretch { to, looked_at });
-            *known = Stretch {
-                to: known.to.max(to),
-                looked_at,
-            };
+            let stretch = Stretch { to, looked_at };
+            let known = self.unsettled.entry(from).or_insert(stretch);
+            known.to = known.to.max(to);
         }
         while self.unsettled.len() > MOST {
             self.unsettled.pop_first();
         }
     }
 
-    /// Stretches of history, and none left.
-    pub(super) fn take_history(&mut self) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
-        let minutes = std::mem::take(&mut self.history);
-        joined(minutes.into_iter().filter_map(minute), TOGETHER.1)
+    /// Stretches of history.
+    pub(super) fn history(&self) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+        joined(self.history.iter().copied().filter_map(minute), TOGETHER.1)
     }
 
     /// Stretches of the recent past that are due.
-    pub(super) fn take_due(&mut self, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
-        self.unsettled.retain(|began, _| now - *began < AGES[2].0);
+    pub(super) fn due(&mut self, now: DateTime<Utc>) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+        let never = DateTime::<Utc>::MIN_UTC;
+        let young = |stretch: &Stretch| now - stretch.to < AGES[2].0;
+        self.unsettled
+            .retain(|_, stretch| stretch.looked_at == never || young(stretch));
         let due = self.unsettled.iter().filter(|(_, stretch)| {
             let age = now - stretch.to;
             let every = AGES.iter().find(|(younger, _)| age < *younger);
-            every.is_some_and(|(_, every)| now - stretch.looked_at >= *every)
+            let since = now.signed_duration_since(stretch.looked_at);
+            stretch.looked_at == never || every.is_some_and(|(_, every)| since >= *every)
         });
-        let mut stretches: Vec<_> = due.map(|(began, stretch)| (*began, stretch.to)).collect();
-        stretches.extend(
-            std::mem::take(&mut self.minutes)
-                .into_iter()
-                .filter_map(minute),
-        );
-        stretches.append(&mut self.stretches);
-        stretches.sort_unstable();
-        joined(stretches, TOGETHER.0)
+        joined(due.map(|(from, stretch)| (*from, stretch.to)), TOGETHER.0)
     }
 }
 
@@ -177,11 +191,12 @@ mod tests {
         let (from, to) = (began - MINUTE, began + MINUTE);
         let mut pending = Pending::default();
         pending.settle(&slice(from, to, vec![began]));
-        assert_eq!(pending.take_due(now), [], "it was looked at just now");
+        assert_eq!(pending.due(now), [], "it was looked at just now");
         let later = now + TimeDelta::seconds(3);
-        assert_eq!(pending.take_due(later), [(began, began + INSTANT)]);
+        assert_eq!(pending.due(later), [(began, began + INSTANT)]);
+        assert_eq!(pending.due(later).len(), 1, "until it was looked at");
         pending.settle(&slice(from, to, vec![]));
-        assert_eq!(pending.take_due(later), []);
+        assert_eq!(pending.due(later), []);
     }
 
     #[test]
@@ -190,9 +205,9 @@ mod tests {
         let mut pending = Pending::default();
         let began = now - TimeDelta::minutes(10);
         pending.settle(&slice(began, now, vec![began]));
-        assert_eq!(pending.take_due(now + TimeDelta::seconds(30)), []);
-        assert_eq!(pending.take_due(now + TimeDelta::seconds(61)).len(), 1);
-        assert_eq!(pending.take_due(now + TimeDelta::minutes(21)), []);
+        assert_eq!(pending.due(now + TimeDelta::seconds(30)), []);
+        assert_eq!(pending.due(now + TimeDelta::seconds(61)).len(), 1);
+        assert_eq!(pending.due(now + TimeDelta::minutes(21)), []);
     }
 
     #[test]
@@ -203,8 +218,19 @@ mod tests {
         let mut blank = slice(from, now, vec![]);
         blank.blank = from..now;
         pending.settle(&blank);
-        let due = pending.take_due(now + TimeDelta::seconds(11));
+        let due = pending.due(now + TimeDelta::seconds(11));
         assert_eq!(due, [(from, now)]);
+    }
+
+    #[test]
+    fn a_look_that_was_cut_short_is_taken_up_where_it_stopped() {
+        let now = now();
+        let from = now - TimeDelta::minutes(3);
+        let mut pending = Pending::default();
+        pending.look_at(from, now);
+        assert_eq!(pending.due(now), [(from, now)]);
+        pending.settle(&slice(from, from + MINUTE, vec![]));
+        assert_eq!(pending.due(now), [(from + MINUTE, now)]);
     }
 
     #[test]
@@ -217,10 +243,12 @@ mod tests {
             &BTreeSet::from([minute - 99, minute - 98]),
             now - MINUTE * 15
         ));
-        assert_eq!(pending.take_due(now).len(), 1);
-        let history = pending.take_history();
+        assert_eq!(pending.due(now).len(), 1);
+        let history = pending.history();
         assert_eq!(history.len(), 1);
         assert_eq!(history[0].1 - history[0].0, MINUTE * 2);
-        assert_eq!(pending.take_history(), []);
+        let (from, to) = history[0];
+        pending.settle(&slice(from, to, vec![]));
+        assert_eq!(pending.history(), []);
     }
 }
