@@ -15,6 +15,7 @@ mod faults;
 mod linking;
 mod modal_cli;
 mod process;
+mod reference;
 mod rest;
 mod sources;
 mod support;

@@ -117,6 +117,50 @@ async fn an_address_that_others_can_reach_needs_a_token() {
 }
 
 #[tokio::test]
+async fn when_the_default_address_is_taken_it_collects_without_serving() {
+    let database = world().await;
+    // Taken by somebody else is as good.
+    let _taken = std::net::TcpListener::bind("127.0.0.1:7410");
+    let state = tempfile::tempdir().unwrap();
+    let output = program(&database.url, state.path(), &[]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("not serving HTTP"), "{said}");
+    let arguments = ["run", "--listen", "127.0.0.1:7410"];
+    let output = program(&database.url, state.path(), &arguments)
+        .output()
+        .unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "a named address has to be free"
+    );
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_not_there_is_an_error_and_not_silence() {
+    let state = tempfile::tempdir().unwrap();
+    let arguments = ["mcp", "--url", "http://127.0.0.1:1"];
+    let mut child = program("sqlite:/nowhere", state.path(), &arguments)
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    writeln!(
+        input,
+        "{}",
+        json!({ "jsonrpc": "2.0", "id": 7, "method": "tools/list" })
+    )
+    .unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["id"], 7);
+    let said = answer["error"]["message"].as_str().unwrap();
+    assert!(said.contains("cannot reach the collector"), "{said}");
+}
+
+#[tokio::test]
 async fn what_is_too_large_or_malformed_is_refused_and_the_server_goes_on() {
     let database = world().await;
     let server = Server::start(&database.url, &[]);

@@ -93,14 +93,19 @@ async fn surfaces_agree(database: Database) {
         assert_eq!(format!("{text}\n"), rest.body, "{path}");
         let value: Value = serde_json::from_str(text).unwrap();
         assert_eq!(answer["result"]["structuredContent"], value, "{path}");
-        assert_eq!(on_stdio(&database.url, &call), answer, "{path}");
+        assert_eq!(on_stdio(&database.url, &["mcp"], &call), answer, "{path}");
     }
+    let url = format!("http://{}", server.address);
+    let call =
+        json!({ "name": "diagnose_execution", "arguments": { "execution_id": world::FAILED } });
+    let through_daemon = on_stdio("sqlite:/nowhere", &["mcp", "--url", &url], &call);
+    assert_eq!(through_daemon, server.mcp("tools/call", &call));
 }
 
 /// The same call to the server that is a command.
-fn on_stdio(database: &str, call: &Value) -> Value {
+fn on_stdio(database: &str, arguments: &[&str], call: &Value) -> Value {
     let state = tempfile::tempdir().unwrap();
-    let mut child = program(database, state.path(), &["mcp"])
+    let mut child = program(database, state.path(), arguments)
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
