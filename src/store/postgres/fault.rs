@@ -57,7 +57,7 @@ impl Fault {
             Self::Silence => true,
             Self::Table(_) => false,
             Self::Driver(err) => match code(err) {
-                Some(code) => matches!(code, "25006" | "57P01" | "57P02" | "57P03"),
+                Some(code) => matches!(code, "25006" | "25P02" | "57P01" | "57P02" | "57P03"),
                 None => true,
             },
         }

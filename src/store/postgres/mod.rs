@@ -19,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
-use sqlx::{Connection, Row};
+use sqlx::{Connection, Executor, Row};
 
 use self::fault::Fault;
 use self::write::Care;
@@ -66,7 +66,12 @@ impl PostgresStore {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE)
-            .test_before_acquire(true)
+            // Instead of the built-in ping, which a connection answers even when the call that used it
+            // before was given up in the middle of a transaction: that one must not be used again.
+            .test_before_acquire(false)
+            .before_acquire(|conn, _| {
+                Box::pin(async move { conn.execute("select 1").await.map(|_| true) })
+            })
             .connect_lazy_with(options);
         Ok(Self {
             pool,
