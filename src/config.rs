@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
+use xxhash_rust::xxh3::xxh3_64;
 
 pub use http::{HttpFile, TokenFile};
 
@@ -267,18 +268,31 @@ impl std::fmt::Display for SourceSpec {
                 app,
                 environment: Some(environment),
             } => write!(f, "modal:{app}@{environment}"),
-            Self::Command(command) => write!(f, "command:{command}"),
-            Self::File(path) => write!(f, "file:{}", path.display()),
-            // What stands behind the path of a URL can hold a token.
-            Self::Http(url) => {
+            Self::Command(command) => {
+                // What stands behind the program, or before it as NAME=VALUE, can hold a secret.
+                let mut words = command.split_whitespace();
+                let program = words.find(|word| !word.contains('=')).unwrap_or("sh");
                 write!(
                     f,
-                    "http:{}",
-                    url.split(['?', '#']).next().unwrap_or_default()
+                    "command:{program}#{:04x}",
+                    xxh3_64(command.as_bytes()) & 0xffff
                 )
             }
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Http(url) => write!(f, "http:{}", without_secrets(url)),
         }
     }
+}
+
+/// A URL without user, password, query and fragment, which can hold secrets.
+fn without_secrets(url: &str) -> String {
+    let plain = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = plain.split_once("://").unwrap_or(("http", plain));
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}/{path}")
 }
 
 impl Config {
@@ -403,4 +417,33 @@ fn state_directory() -> Result<PathBuf, ConfigError> {
         .or_else(|| from("HOME").map(|home| home.join(".local/state")));
     base.map(|base| base.join("beacon-collector"))
         .ok_or(ConfigError::NoStateDirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(spec: &str) -> String {
+        spec.parse::<SourceSpec>().unwrap().to_string()
+    }
+
+    #[test]
+    fn a_source_is_named_without_what_can_be_secret() {
+        assert_eq!(name("modal:app@prod"), "modal:app@prod");
+        assert_eq!(name("file: /var/log/*.log"), "file:/var/log/*.log");
+        let command = name("command:KEY=hidden flyctl logs --token hidden");
+        assert!(command.starts_with("command:flyctl#"), "{command}");
+        assert!(!command.contains("hidden"));
+        let word = "hidden";
+        let url = name(&format!(
+            "https://me:{word}@logs.example/stream?token={word}"
+        ));
+        assert_eq!(url, "http:https://logs.example/stream");
+    }
+
+    #[test]
+    fn a_source_that_is_none_says_what_is_expected() {
+        let error = "modal:".parse::<SourceSpec>().unwrap_err().to_string();
+        assert!(error.contains("modal:APP"), "{error}");
+    }
 }

@@ -114,7 +114,8 @@ struct Writer {
     number: usize,
     lane: Lane,
     under_way: Option<UnderWay>,
-    /// Rows that the spool refused; nothing is taken in until they are being written.
+    /// What is next: checkpoints, or rows that the spool refused. Nothing is taken in until it is
+    /// being written.
     held: Option<Part>,
     /// Whether the last write failed.
     failing: bool,
@@ -128,6 +129,8 @@ struct UnderWay {
     batch: Arc<Batch>,
     origin: Origin,
     patience: Instant,
+    /// Whether that has passed.
+    overdue: bool,
 }
 
 /// Where the rows of a write came from.
@@ -181,16 +184,14 @@ impl Writer {
             _ if self.held.is_some() => false,
             None if self.lane.is_empty() => true,
             None => self.failing && self.lane.has_room(),
-            Some(write) => {
-                (self.failing || Instant::now() >= write.patience) && self.lane.has_room()
-            }
+            Some(write) => (self.failing || write.overdue) && self.lane.has_room(),
         }
     }
 
     /// When something is to be done without anything happening.
     fn wake(&self) -> Option<Instant> {
         match &self.under_way {
-            Some(write) => Some(write.patience).filter(|at| *at > Instant::now()),
+            Some(write) => (!write.overdue).then_some(write.patience),
             None if self.lane.is_empty() => None,
             None => Some(self.retry_at),
         }
@@ -205,10 +206,8 @@ impl Writer {
             }
             return self.start(Arc::new(batch), Origin::Fresh(flush));
         }
-        self.shared
-            .ledger
-            .give_back(std::mem::take(&mut batch.checkpoints));
-        if flush.is_some() && !self.spool(&batch, flush) {
+        // Checkpoints alone are not spooled: they wait for their turn.
+        if flush.is_none() || !self.spool(&batch, flush) {
             self.held = Some(Part { flush, batch });
         }
     }
@@ -229,6 +228,7 @@ impl Writer {
             batch,
             origin,
             patience: Instant::now() + PATIENCE,
+            overdue: false,
         });
     }
 
@@ -239,6 +239,8 @@ impl Writer {
             Err(error) => {
                 tracing::error!(%error, "cannot read what waits in the spool; trying again");
                 self.lane.rewind();
+                // What comes can go to the spool meanwhile.
+                self.failing = true;
                 self.retry_at = Instant::now() + PAUSES.1;
                 return;
             }
@@ -257,15 +259,15 @@ impl Writer {
     /// Puts what is being written for too long into the spool as well: the write may never return,
     /// and the process may end first.
     fn hedge(&mut self) {
-        let Some(write) = &self.under_way else {
+        let Some(write) = &mut self.under_way else {
             return;
         };
+        write.overdue = true;
         let Origin::Fresh(flush) = write.origin else {
             return;
         };
         let batch = Arc::clone(&write.batch);
-        if Instant::now() >= write.patience
-            && self.spool(&batch, flush)
+        if self.spool(&batch, flush)
             && let Some(write) = &mut self.under_way
         {
             write.origin = Origin::Hedged;

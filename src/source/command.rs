@@ -68,7 +68,7 @@ impl CommandSource {
 
     fn error(&self, source: std::io::Error) -> SourceError {
         SourceError::Read {
-            what: format!("the output of `{}`", self.command),
+            what: "the output of the command".to_owned(),
             source,
             remedy: "",
         }

@@ -73,7 +73,7 @@ impl Spool {
     /// Opens the spool for a database below `base`: what waits for one database must never reach
     /// another. A second process gets a folder of its own.
     pub fn open(base: &Path, database: &str, limit: u64) -> Result<Self, SpoolError> {
-        let base = base.join(format!("{:016x}", xxh3_64(database.as_bytes())));
+        let base = base.join(format!("{:016x}", xxh3_64(identity(database).as_bytes())));
         let failed = |source| SpoolError::Io {
             path: base.clone(),
             source,
@@ -268,9 +268,33 @@ impl Lane {
         Ok(entries)
     }
 
-    /// The next entry of the oldest segment. The end of a segment is the end of what is handed out,
-    /// so that [`Lane::confirm`] can delete it.
+    /// The next entry of the oldest segment. One that can't be understood, because another version
+    /// wrote it, becomes a loss.
     fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+        let Some(payload) = self.next_record()? else {
+            return Ok(None);
+        };
+        Ok(Some(serde_json::from_slice(&payload).unwrap_or_else(
+            |error| {
+                tracing::error!(%error, "a spooled batch cannot be read; it is entered as a loss");
+                let began = self.waiting_since().unwrap_or_else(SystemTime::now);
+                Entry {
+                    losses: vec![LossEntry {
+                        source: "spool".to_owned(),
+                        from: began.into(),
+                        to: SystemTime::now().into(),
+                        reason: "a spooled batch could not be read".to_owned(),
+                        lost: 0,
+                    }],
+                    ..Entry::default()
+                }
+            },
+        )))
+    }
+
+    /// The next record of the oldest segment. The end of a segment is the end of what is handed out,
+    /// so that [`Lane::confirm`] can delete it.
+    fn next_record(&mut self) -> io::Result<Option<Vec<u8>>> {
         let Some(segment) = self.segments.front() else {
             return Ok(None);
         };
@@ -292,7 +316,7 @@ impl Lane {
             return Ok(None);
         };
         reading.offset += (HEADER + payload.len()) as u64;
-        Ok(Some(serde_json::from_slice(&payload)?))
+        Ok(Some(payload))
     }
 
     /// All that was handed out is stored: deletes segments that have been read to their end.
@@ -329,6 +353,19 @@ impl Lane {
             source,
         }
     }
+}
+
+/// What of a database URL says which database it is: a password may change, and so may options.
+fn identity(database: &str) -> String {
+    let Some((scheme, rest)) = database.split_once("://") else {
+        return database.to_owned();
+    };
+    let plain = rest.split('?').next().unwrap_or_default();
+    let (authority, name) = plain.rsplit_once('/').unwrap_or((plain, ""));
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}/{name}")
 }
 
 /// A record, or none when it was cut or damaged.
@@ -452,6 +489,15 @@ mod tests {
         assert!(matches!(lane.append(&entry(1)), Err(SpoolError::Full)));
         drain(&mut lane);
         lane.append(&entry(2)).unwrap();
+    }
+
+    #[test]
+    fn a_new_password_finds_the_same_spool_and_another_database_another() {
+        let of =
+            |word: &str, name: &str| identity(&format!("postgres://me:{word}@db.example/{name}"));
+        assert_eq!(of("old", "beacon?sslmode=require"), of("new", "beacon"));
+        assert_ne!(of("new", "beacon"), of("new", "other"));
+        assert_eq!(identity("sqlite:/a/b.db"), "sqlite:/a/b.db");
     }
 
     #[test]

@@ -148,7 +148,6 @@ async fn no_fault_of_the_link_loses_or_doubles_a_span() {
     for (number, fault, link) in [
         (0, "every connection reset", Link::Cut),
         (1, "every answer 50 ms late", Link::Slow),
-        (2, "silence without a reset", Link::BlackHole),
     ] {
         let name = format!("link{number}");
         cluster.execute(&format!("create database {name}")).await;

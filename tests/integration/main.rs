@@ -18,5 +18,6 @@ mod process;
 mod reference;
 mod rest;
 mod sources;
+mod sources_otlp;
 mod support;
 mod surfaces;

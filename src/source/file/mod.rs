@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use self::content::Position;
 use self::tail::Tail;
-use super::{Input, Outlet, SourceError, SourceState};
+use super::{CHUNK_BYTES, Input, Outlet, SourceError, SourceState};
 
 /// How often a pattern is looked through for new files.
 const SCAN: Duration = Duration::from_secs(1);
@@ -105,9 +105,10 @@ struct Look {
 async fn look_at(mut tails: Vec<Tail>) -> Result<(Vec<Tail>, Look), SourceError> {
     blocking(move || {
         let mut look = Look::default();
+        let mut buffer = vec![0; CHUNK_BYTES];
         for tail in &mut tails {
             let left = BUDGET.saturating_sub(look.inputs.len());
-            match tail.poll(&mut look.inputs, left) {
+            match tail.poll(&mut look.inputs, left, &mut buffer) {
                 Ok(more) => look.more |= more,
                 Err(error) => look.trouble = Some(trouble(tail, &error)),
             }

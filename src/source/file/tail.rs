@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 
 use super::content::{Content, Inode, Position};
-use crate::source::{CHUNK_BYTES, Input, OffsetCheckpoint, StreamId};
+use crate::source::{Input, OffsetCheckpoint, StreamId};
 
 /// How long a renamed file must have been quiet before its successor is read instead: its writer goes
 /// on with it until it is told to open the new one.
@@ -31,7 +31,6 @@ pub(super) struct Tail {
     /// Rotated files to be read to their ends first.
     backlog: VecDeque<(PathBuf, u64)>,
     open: Option<Open>,
-    buffer: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -62,7 +61,6 @@ impl Tail {
             resume,
             backlog: VecDeque::new(),
             open: None,
-            buffer: vec![0; CHUNK_BYTES],
         }
     }
 
@@ -76,8 +74,13 @@ impl Tail {
         self.open.is_some()
     }
 
-    /// Reads up to `budget` pieces into `out`; whether there may be more at once.
-    pub(super) fn poll(&mut self, out: &mut Vec<Input>, budget: usize) -> io::Result<bool> {
+    /// Reads up to `budget` pieces of the buffer's size into `out`; whether there may be more at once.
+    pub(super) fn poll(
+        &mut self,
+        out: &mut Vec<Input>,
+        budget: usize,
+        buffer: &mut [u8],
+    ) -> io::Result<bool> {
         if let Some(position) = self.resume.take()
             && let Err(error) = self.find(&position)
         {
@@ -89,11 +92,12 @@ impl Tail {
                 return Ok(false);
             }
             if self.was_truncated()? {
-                self.recover_truncated(out)?;
-                self.close(out);
+                if !self.go_on_in_copy()? {
+                    self.close(out);
+                }
                 continue;
             }
-            if self.read(out)? {
+            if self.read(out, buffer)? {
                 continue;
             }
             if !self.is_over()? {
@@ -178,37 +182,39 @@ impl Tail {
         Ok(length < open.content.offset || !open.content.is_unchanged()?)
     }
 
-    /// Reads from the copy what was not read before the original was truncated.
-    fn recover_truncated(&mut self, out: &mut Vec<Input>) -> io::Result<()> {
+    /// Goes on in the copy that was made before the truncation, where what was not read stands; whether
+    /// there is one.
+    fn go_on_in_copy(&mut self) -> io::Result<bool> {
         let Some(open) = &mut self.open else {
-            return Ok(());
+            return Ok(false);
         };
         let position = Position {
             fingerprint: open.content.fingerprint,
             offset: open.content.offset,
         };
         for (_, sibling) in siblings(&self.path) {
+            // One that vanishes or can't be read while we look is not the one.
             let Ok(mut copy) = Content::open(&sibling) else {
                 continue;
             };
-            if !copy.continues(&position, &sibling).unwrap_or(false) {
-                continue;
+            if copy.continues(&position, &sibling).unwrap_or(false) {
+                copy.skip_to(position.offset)?;
+                open.length_seen = copy.length()?;
+                open.content = copy;
+                open.once = true;
+                return Ok(true);
             }
-            copy.skip_to(position.offset)?;
-            open.content = copy;
-            while self.read(out)? {}
-            return Ok(());
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Reads the next piece; false at the end of the file.
-    fn read(&mut self, out: &mut Vec<Input>) -> io::Result<bool> {
+    fn read(&mut self, out: &mut Vec<Input>, buffer: &mut [u8]) -> io::Result<bool> {
         let Some(open) = self.open.as_mut().filter(|open| !open.done) else {
             return Ok(false);
         };
-        let count = open.content.read(&mut self.buffer)?;
-        let Some(bytes) = self.buffer.get(..count).filter(|bytes| !bytes.is_empty()) else {
+        let count = open.content.read(buffer)?;
+        let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else {
             return Ok(false);
         };
         open.last_read = Instant::now();

@@ -100,25 +100,24 @@ impl ModalSource {
             let stream = out.stream();
             let mut command = tool.follow(&self.options);
             let ended = run::run(&mut command, out, &stream, || missed.notify_one()).await;
-            let (reason, pause) = match ended {
+            let (reason, pause) = match &ended {
                 Ok(ended) if ended.spinning => (
                     "Modal's control plane is not available".to_owned(),
                     backoff.pause().max(Duration::from_secs(1)),
                 ),
-                Ok(ended) if ended.status.success() => {
-                    run::close(out, stream, true).await?;
-                    ("the app has stopped".to_owned(), STOPPED)
-                }
-                Ok(ended) => {
-                    run::close(out, stream, false).await?;
-                    (
-                        said::explain(&ended.said, &self.options.app),
-                        backoff.pause(),
-                    )
-                }
-                Err(error) if error.is_shutdown() => return Err(error),
+                Ok(ended) if ended.status.success() => ("the app has stopped".to_owned(), STOPPED),
+                Ok(ended) => (
+                    said::explain(&ended.said, &self.options.app),
+                    backoff.pause(),
+                ),
                 Err(error) => (error.to_string(), backoff.pause()),
             };
+            let whole = match ended {
+                Ok(ended) => ended.status.success() && !ended.spinning,
+                Err(error) if error.is_shutdown() => return Err(error),
+                Err(_) => false,
+            };
+            run::close(out, stream, whole).await?;
             away_since = Some(Utc::now());
             out.status.enter(SourceState::Retrying(reason));
             out.status.restarts.fetch_add(1, Relaxed);

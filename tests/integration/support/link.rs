@@ -17,8 +17,6 @@ pub(crate) enum Link {
     Cut,
     /// Passes everything late.
     Slow,
-    /// Takes everything and passes nothing, without a word.
-    BlackHole,
 }
 
 /// A proxy for one server.
@@ -82,8 +80,6 @@ async fn pass(
         let state = *link.borrow_and_update();
         match state {
             Link::Slow => tokio::time::sleep(Duration::from_millis(50)).await,
-            // What was swallowed does not come out later: the connection is dead for good.
-            Link::BlackHole => std::future::pending().await,
             Link::Whole | Link::Cut => {}
         }
         if to.write_all(&buffer[..count]).await.is_err() {
