@@ -4,11 +4,13 @@
 #   scripts/postgres.sh run [--with-pgbouncer] [--without-fsync] -- COMMAND…
 #
 # The command finds a superuser's URL in BEACON_TEST_POSTGRES_URL and, where PgBouncer could be started,
-# the same through the pooler in BEACON_TEST_PGBOUNCER_URL (--with-pgbouncer insists on it). No
-# passwords: the server listens on the loopback address only and is gone when the command ends.
+# the same through the pooler in BEACON_TEST_PGBOUNCER_URL (--with-pgbouncer insists on it), and in
+# BEACON_TEST_POSTGRES_TLS_URL and BEACON_TEST_PGBOUNCER_TLS_URL those of a user who needs a password (SCRAM),
+# over TLS with a certificate that is verified. The server listens on the loopback address only; it and the
+# password, drawn anew each time, are gone when the command ends.
 #
 # The server is the newest one under /usr/lib/postgresql, the one on PATH, or the one whose bin directory
-# BEACON_POSTGRES_BIN names; missing packages are installed when this runs as root on Debian or Ubuntu.
+# BEACON_POSTGRES_BIN names; PgBouncer is the one on PATH or that BEACON_PGBOUNCER names. Missing packages are installed when this runs as root on Debian or Ubuntu.
 # Postgres refuses to run as root: as root, the server runs as the user postgres.
 set -euo pipefail
 
@@ -52,6 +54,25 @@ free_port() {
     echo "$port"
 }
 
+# For localhost, by an authority of its own.
+make_certificate() {
+    command -v openssl >/dev/null || install_package openssl || die "openssl is missing; install it"
+    password=$(openssl rand -hex 16)
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=beacon-test-ca \
+        -keyout "$dir/ca.key" -out "$dir/ca.pem" 2>/dev/null
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost \
+        -keyout "$dir/server.key" -out "$dir/server.csr" 2>/dev/null
+    openssl x509 -req -in "$dir/server.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial -days 2 \
+        -extfile <(echo subjectAltName=DNS:localhost) -out "$dir/server.pem" 2>/dev/null
+    chmod 600 "$dir/server.key"
+    chmod a+r "$dir/ca.pem" "$dir/server.pem"
+    [ "$(id -u)" != 0 ] || chown postgres "$dir/server.key"
+}
+
+tls_url() { # PORT
+    echo "postgres://beacon_scram:$password@localhost:$1/postgres?sslmode=verify-full&sslrootcert=$dir/ca.pem"
+}
+
 start_server() {
     bin=$(find_server) || { install_package postgresql && bin=$(find_server); } ||
         die "no Postgres server found; install one, or name its bin directory in BEACON_POSTGRES_BIN"
@@ -65,14 +86,21 @@ start_server() {
     [ "$(id -u)" != 0 ] || chown postgres "$dir"
     as_server_user "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --no-locale \
         --no-instructions >"$dir.log" 2>&1 || { cat "$dir.log" >&2; die "initdb failed"; }
+    make_certificate
+    # The first line that fits decides.
+    printf 'host all beacon_scram 127.0.0.1/32 scram-sha-256\n%s\n' "$(cat "$dir/data/pg_hba.conf")" >"$dir/hba"
+    cat "$dir/hba" >"$dir/data/pg_hba.conf"
     local port attempt
     # Another process can take the port between the look and the start.
     for attempt in 1 2 3; do
         port=$(free_port)
         if as_server_user "$bin/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -s \
-            -o "-p $port -c listen_addresses=127.0.0.1 -k $dir $server_options" start; then
+            -o "-p $port -c listen_addresses=127.0.0.1 -k $dir $server_options \
+                -c ssl=on -c ssl_cert_file=$dir/server.pem -c ssl_key_file=$dir/server.key" start; then
             export BEACON_TEST_POSTGRES_URL="postgres://postgres@127.0.0.1:$port/postgres"
             server_port=$port
+            psql -X -q "$BEACON_TEST_POSTGRES_URL" -c "create role beacon_scram superuser login password '$password'"
+            export BEACON_TEST_POSTGRES_TLS_URL="$(tls_url "$port")"
             say "$("$bin/postgres" --version) listens on 127.0.0.1:$port, data in $dir"
             return
         fi
@@ -82,10 +110,13 @@ start_server() {
 }
 
 start_pgbouncer() {
-    command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || install_package pgbouncer || return 1
-    local port
+    local port pgbouncer
+    PATH=$PATH:/usr/sbin
+    pgbouncer=${BEACON_PGBOUNCER:-$(command -v pgbouncer)} || { install_package pgbouncer && pgbouncer=$(command -v pgbouncer); } ||
+        return 1
     port=$(free_port)
-    printf '"postgres" ""\n' >"$dir/users.txt"
+    printf '"postgres" ""\n"beacon_scram" "%s"\n' "$password" >"$dir/users.txt"
+    printf 'hostssl all beacon_scram 127.0.0.1/32 scram-sha-256\nhost all postgres 127.0.0.1/32 trust\n' >"$dir/pooler-hba"
     cat >"$dir/pgbouncer.ini" <<CONF
 [databases]
 * = host=127.0.0.1 port=$server_port
@@ -93,7 +124,11 @@ start_pgbouncer() {
 listen_addr = 127.0.0.1
 listen_port = $port
 unix_socket_dir =
-auth_type = trust
+auth_type = hba
+auth_hba_file = $dir/pooler-hba
+client_tls_sslmode = allow
+client_tls_cert_file = $dir/server.pem
+client_tls_key_file = $dir/server.key
 auth_file = $dir/users.txt
 pool_mode = transaction
 default_pool_size = 8
@@ -102,10 +137,11 @@ server_idle_timeout = 5
 logfile = $dir/pgbouncer.log
 pidfile = $dir/pgbouncer.pid
 CONF
-    chmod a+r "$dir/users.txt" "$dir/pgbouncer.ini"
-    as_server_user "$(PATH=$PATH:/usr/sbin command -v pgbouncer)" -q -d "$dir/pgbouncer.ini" || return 1
+    chmod a+r "$dir/users.txt" "$dir/pgbouncer.ini" "$dir/pooler-hba"
+    as_server_user "$pgbouncer" -q -d "$dir/pgbouncer.ini" || return 1
     export BEACON_TEST_PGBOUNCER_URL="postgres://postgres@127.0.0.1:$port/postgres"
-    say "PgBouncer (transaction mode) listens on 127.0.0.1:$port"
+    export BEACON_TEST_PGBOUNCER_TLS_URL="$(tls_url "$port")"
+    say "$("$pgbouncer" --version | head -n 1) (transaction mode) listens on 127.0.0.1:$port"
 }
 
 stop_all() {
