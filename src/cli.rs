@@ -55,6 +55,9 @@ pub struct RunArguments {
     /// Address to serve on, or none  [default: 127.0.0.1:7410]
     #[arg(long, env = "BEACON_LISTEN", value_name = "ADDR")]
     pub listen: Option<String>,
+    /// Name of this host among collectors that share a database  [default: the system's]
+    #[arg(long, env = "BEACON_HOST", value_name = "NAME")]
+    pub host: Option<String>,
     /// Go on serving after standard input has ended
     #[arg(long)]
     pub keep_serving: bool,
@@ -279,6 +282,7 @@ impl Arguments {
         if let Some(Command::Run(run)) = &self.command {
             all.sources.extend(run.sources.iter().cloned());
             all.listen = run.listen.clone().or(all.listen);
+            all.host = run.host.clone().or(all.host);
             all.keep_serving |= run.keep_serving;
         }
         all
@@ -291,6 +295,7 @@ impl Arguments {
             database: self.common.database.clone(),
             listen: run.listen,
             sources: run.sources,
+            host: run.host,
             log_format: self.common.log_format,
         }
     }

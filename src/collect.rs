@@ -15,12 +15,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, SourceSpec};
 use crate::model::Regions;
-use crate::pipeline::{Health, LinkSummary, Linker, Pipeline, Stats, expire};
-use crate::source::{
-    CommandSource, FileSource, Intake, ModalSource, Outlet, PullSource, SourceError, SourceState,
-    StdinSource,
+use crate::pipeline::{
+    Health, Keeper, LinkSummary, Linker, Pipeline, RETENTION_LEASE, Stats, expire,
 };
-use crate::store::{Spool, Store};
+use crate::source::{
+    CommandSource, FileSource, Intake, Leases, ModalSource, Outlet, PullSource, SourceError,
+    SourceState, StdinSource, Tenure, while_ours,
+};
+use crate::store::{Holder, Spool, Store};
 
 /// How long a drain may take before what is left is given up, well under systemd's 90 s.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
@@ -42,6 +44,10 @@ pub struct Collection {
     pipeline: Pipeline,
     linker: Arc<Linker>,
     linking: JoinHandle<()>,
+    leases: Arc<Leases>,
+    keeper: JoinHandle<()>,
+    /// Ends after the drain: until then nobody else needs to read what is being stored.
+    keeping: (CancellationToken, JoinHandle<()>),
     sources: JoinSet<Result<(), SourceError>>,
 }
 
@@ -58,12 +64,26 @@ impl Collection {
         }
         let place = &config.spool;
         let spool = Spool::open(&place.directory, &config.database, place.max_bytes)?;
+        let holder = Holder {
+            id: spool.identity()?,
+            label: format!("{} (process {})", config.host, std::process::id()),
+        };
+        let leases = Arc::new(Leases::new(Arc::clone(&store), holder, config.lease));
         let pipeline = Pipeline::start(Arc::clone(&store), spool, config.batch)?;
         let linker = Arc::new(Linker::new(Arc::clone(&store), Regions::default()));
         let stop = CancellationToken::new();
         let linking = Arc::clone(&linker).run(Arc::clone(&pipeline.stats), stop.clone());
+        let keeper = Keeper::new(Arc::clone(&store), config.retention.clone());
+        let lease = leases.want(RETENTION_LEASE);
+        let keeper = tokio::spawn(keeper.run(lease, Arc::clone(&pipeline.stats), stop.clone()));
+        let keep = CancellationToken::new();
+        let (renewed, until) = (Arc::clone(&leases), keep.clone());
+        let keeping = tokio::spawn(async move { renewed.keep(until).await });
         let mut collection = Self {
             pipeline,
+            leases,
+            keeper,
+            keeping: (keep, keeping),
             linker,
             linking: tokio::spawn(linking),
             store,
@@ -94,6 +114,7 @@ impl Collection {
             status: self.pipeline.stats.sources.named(&spec.to_string()),
             stop: self.stop.clone(),
             store: Arc::clone(&self.store),
+            tenure: Tenure::on(&config.host.as_str().into()),
         };
         match spec.clone() {
             SourceSpec::Stdin => {
@@ -108,19 +129,45 @@ impl Collection {
                 });
             }
             SourceSpec::Command(command) => {
-                self.supervise(out.clone(), CommandSource { command }.run(out));
+                let source = CommandSource { command };
+                self.share(spec, out, config, move |out| source.clone().run(out));
             }
             SourceSpec::File(pattern) => {
-                self.supervise(out.clone(), FileSource { pattern }.run(out));
+                let source = FileSource { pattern };
+                self.share(spec, out, config, move |out| source.clone().run(out));
             }
             SourceSpec::Modal { app, environment } => {
                 let mut options = config.modal.clone();
                 options.app = app;
                 options.environment = environment.or(options.environment);
-                self.supervise(out.clone(), ModalSource { options }.run(out));
+                let source = ModalSource { options };
+                self.share(spec, out, config, move |out| source.clone().run(out));
             }
-            SourceSpec::Http(url) => self.supervise(out.clone(), PullSource { url }.run(out)),
+            SourceSpec::Http(url) => {
+                let source = PullSource { url };
+                self.share(spec, out, config, move |out| source.clone().run(out));
+            }
         }
+    }
+
+    /// Runs a source for as long as no other collector has its lease.
+    fn share<F>(
+        &mut self,
+        spec: &SourceSpec,
+        out: Outlet,
+        config: &Config,
+        start: impl Fn(Outlet) -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = Result<(), SourceError>> + Send + 'static,
+    {
+        let Some(name) = spec.lease(&config.host) else {
+            return;
+        };
+        let lease = self.leases.want(&name);
+        let stats = Arc::clone(&self.pipeline.stats);
+        // What the one before left to be linked again is known to nobody now.
+        let taken_over = move || stats.touch_recent(Utc::now());
+        self.supervise(out.clone(), while_ours(lease, out, taken_over, start));
     }
 
     /// Runs a source in a task of its own and reports its end.
@@ -158,7 +205,11 @@ impl Collection {
         drop(self.sources);
         let stats = Arc::clone(&self.pipeline.stats);
         let drained = tokio::time::timeout(DRAIN_DEADLINE, self.pipeline.drain()).await;
-        // An error: it panicked, and what it left is looked at again below.
+        self.keeping.0.cancel();
+        // Errors: they panicked. Leases run out, and what was to be linked is looked at again below.
+        drop(self.keeping.1.await);
+        drop(self.keeper.await);
+        self.leases.give_back().await;
         drop(self.linking.await);
         let mut linked = None;
         if let Ok(Ok(())) = drained {

@@ -2,6 +2,7 @@
 //! line are read as written, then checked and completed. Nothing is needed to start.
 
 mod http;
+mod retention;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,8 +13,9 @@ use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use http::{HttpFile, TokenFile};
+pub use retention::{DaysFile, RetentionFile};
 
-use crate::pipeline::BatchLimits;
+use crate::pipeline::{BatchLimits, Retention};
 use crate::source::{ModalOptions, Via};
 use crate::telemetry::LogFormat;
 
@@ -24,6 +26,10 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(15 * 60);
 
 /// How much may wait on disk while the database is away, in MiB: hours of a busy application.
 const DEFAULT_SPOOL_MIB: u64 = 1024;
+
+/// How long another collector waits for a sign of life before it takes over: three renewals, so that one
+/// that fails or comes late changes nothing.
+const DEFAULT_LEASE: Duration = Duration::from_secs(30);
 
 /// How far back an app that is new to us is fetched.
 const DEFAULT_BACKFILL: Duration = Duration::from_secs(24 * 3600);
@@ -77,12 +83,19 @@ pub struct ConfigFile {
     pub listen: Option<String>,
     /// Source specifications, as for `--source`.
     pub sources: Vec<String>,
+    /// Name of this host in the database, where its own does not last, as in containers: files and
+    /// commands of one host are another's neither to resume nor to take over.
+    pub host: Option<String>,
     /// Seconds without an end after which a span counts as timed out.
     pub deadline_seconds: Option<u64>,
     /// When a batch is full.
     pub batch: BatchFile,
     /// Where batches wait while the database is away.
     pub spool: SpoolFile,
+    /// How several collectors share sources.
+    pub lease: LeaseFile,
+    /// How long rows are kept.
+    pub retention: RetentionFile,
     /// How Modal is followed.
     pub modal: ModalFile,
     /// Who may ask over the network.
@@ -111,6 +124,14 @@ pub struct SpoolFile {
     pub directory: Option<PathBuf>,
     /// Bound in MiB.
     pub max_mib: Option<u64>,
+}
+
+/// Section `[lease]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LeaseFile {
+    /// Seconds after which another collector takes over from one that has died.
+    pub seconds: Option<u64>,
 }
 
 /// Section `[modal]`.
@@ -152,6 +173,8 @@ pub struct Overrides {
     pub listen: Option<String>,
     /// See [`ConfigFile::sources`].
     pub sources: Vec<String>,
+    /// See [`ConfigFile::host`].
+    pub host: Option<String>,
     /// See [`LogFile::format`].
     pub log_format: Option<LogFormat>,
 }
@@ -173,6 +196,12 @@ pub struct Config {
     pub batch: BatchLimits,
     /// Where batches wait while the database is away.
     pub spool: SpoolPlace,
+    /// Name of this host.
+    pub host: String,
+    /// Term of a lease.
+    pub lease: Duration,
+    /// How long rows are kept.
+    pub retention: Retention,
     /// How Modal is followed; the app is filled in for each source.
     pub modal: ModalOptions,
     /// Level of the process's own log.
@@ -295,6 +324,18 @@ fn without_secrets(url: &str) -> String {
     format!("{scheme}://{host}/{path}")
 }
 
+impl SourceSpec {
+    /// Name of the lease under which collectors that share a database share the source; none where it
+    /// can't be shared. Files and commands are those of a host.
+    pub fn lease(&self, host: &str) -> Option<String> {
+        match self {
+            Self::Stdin => None,
+            Self::Modal { .. } | Self::Http(_) => Some(self.to_string()),
+            Self::Command(_) | Self::File(_) => Some(format!("{self} on {host}")),
+        }
+    }
+}
+
 impl Config {
     /// Reads the file, if there is one, and completes it.
     pub fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self, ConfigError> {
@@ -331,6 +372,12 @@ impl Config {
                     .map_or(defaults.age, Duration::from_millis),
             },
             spool: spool(written.spool, &database)?,
+            retention: retention::checked(&written.retention)?,
+            host: overrides.host.or(written.host).unwrap_or_else(host_name),
+            lease: written
+                .lease
+                .seconds
+                .map_or(DEFAULT_LEASE, |seconds| Duration::from_secs(seconds.max(1))),
             database,
             modal: modal(written.modal),
             log_level: written.log.level.unwrap_or_else(|| "info".into()),
@@ -400,6 +447,14 @@ fn listen(text: Option<String>) -> Result<Option<Listen>, ConfigError> {
         reason: format!("expected ADDRESS:PORT such as {DEFAULT_LISTEN}, or none"),
     })?;
     Ok(Some(Listen { address, explicit }))
+}
+
+/// What the system calls this host.
+fn host_name() -> String {
+    nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .unwrap_or_else(|| "localhost".to_owned())
 }
 
 /// Where state is kept: what systemd gives, else as XDG has it.

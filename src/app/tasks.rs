@@ -23,7 +23,7 @@ pub(super) async fn migrate(
     print_grants: bool,
 ) -> anyhow::Result<()> {
     if print_grants {
-        return Ok(render::print(&store::grants_sql())?);
+        return Ok(render::print(&store::grants_sql(config.retention.is_on()))?);
     }
     if dry_run {
         return Ok(render::print(&store::migration_sql(&config.database)?)?);

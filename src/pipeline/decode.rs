@@ -95,6 +95,7 @@ impl Stream {
         Some(Checkpoint {
             source: checkpoint.name.to_string(),
             position: position.into(),
+            fence: checkpoint.fence,
         })
     }
 }

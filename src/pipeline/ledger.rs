@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tokio::sync::{Notify, oneshot};
 
 use crate::store::Checkpoint;
@@ -30,7 +29,7 @@ struct State {
     first: u64,
     flushes: VecDeque<Flush>,
     /// Released, not yet written; the newest of each source.
-    ready: BTreeMap<String, Value>,
+    ready: BTreeMap<String, Checkpoint>,
     /// One writer at a time carries checkpoints, so that an older one never overwrites a newer.
     carried: bool,
 }
@@ -88,11 +87,7 @@ impl Ledger {
                 .flushes
                 .front_mut()
                 .map(|flush| std::mem::take(&mut flush.checkpoints));
-            state.ready.extend(
-                own.unwrap_or_default()
-                    .into_iter()
-                    .map(|c| (c.source, c.position)),
-            );
+            state.make_ready(own.unwrap_or_default());
         }
         state.take_ready()
     }
@@ -118,8 +113,9 @@ impl Ledger {
         if let Some(oldest) = state.flushes.front_mut() {
             oldest.checkpoints.splice(0..0, checkpoints);
         } else {
-            for Checkpoint { source, position } in checkpoints {
-                state.ready.entry(source).or_insert(position);
+            for checkpoint in checkpoints {
+                let ready = state.ready.entry(checkpoint.source.clone());
+                ready.or_insert(checkpoint);
             }
         }
         drop(state);
@@ -172,10 +168,12 @@ impl State {
     fn take_ready(&mut self) -> Vec<Checkpoint> {
         let ready = std::mem::take(&mut self.ready);
         self.carried = !ready.is_empty();
-        ready
-            .into_iter()
-            .map(|(source, position)| Checkpoint { source, position })
-            .collect()
+        ready.into_values().collect()
+    }
+
+    fn make_ready(&mut self, checkpoints: Vec<Checkpoint>) {
+        let named = |checkpoint: Checkpoint| (checkpoint.source.clone(), checkpoint);
+        self.ready.extend(checkpoints.into_iter().map(named));
     }
 
     fn release(&mut self) {
@@ -184,12 +182,7 @@ impl State {
                 return;
             };
             self.first += 1;
-            self.ready.extend(
-                flush
-                    .checkpoints
-                    .into_iter()
-                    .map(|c| (c.source, c.position)),
-            );
+            self.make_ready(flush.checkpoints);
             for waiting in flush.acknowledgements {
                 // An error: the sender has gone away and needs no answer.
                 let _ = waiting.send(());

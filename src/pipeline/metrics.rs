@@ -36,6 +36,7 @@ impl Collector for Scrape {
         let encoder = &mut encoder;
         pipeline(&self.0, encoder)?;
         delivery(&self.0, encoder)?;
+        tables(&self.0, encoder)?;
         sources(&self.0, encoder)
     }
 }
@@ -129,6 +130,30 @@ fn delivery(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for (name, help, value) in gauges {
         let metric = ConstGauge::new(value);
         metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+    }
+    Ok(())
+}
+
+fn tables(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Rows deleted because of their age";
+    let deleted = stats.deleted.load(Relaxed);
+    counter(encoder, "retention_deleted_rows", help, deleted)?;
+    let sizes = stats.sizes();
+    let help = "Bytes of a table and of its indexes";
+    let mut family = encoder.encode_descriptor("table_bytes", help, None, MetricType::Gauge)?;
+    for size in &sizes {
+        for (part, bytes) in [("rows", size.bytes), ("indexes", size.index_bytes)] {
+            let labels = [("table", size.table.as_str()), ("part", part)];
+            ConstGauge::new(bytes as f64).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    let help = "Rows of a table, as the database estimates";
+    let mut family = encoder.encode_descriptor("table_rows", help, None, MetricType::Gauge)?;
+    for size in &sizes {
+        if let Some(rows) = size.rows {
+            let labels = [("table", size.table.as_str())];
+            ConstGauge::new(rows as f64).encode(family.encode_family(&labels)?)?;
+        }
     }
     Ok(())
 }

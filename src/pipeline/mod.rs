@@ -13,6 +13,7 @@ mod batch;
 mod decode;
 mod expire;
 mod health;
+mod keep;
 mod ledger;
 mod link;
 mod metrics;
@@ -28,6 +29,7 @@ use tokio::sync::mpsc;
 
 pub use expire::expire;
 pub use health::{Health, Readiness, SourceReadiness};
+pub use keep::{Keep, Keeper, RETENTION_LEASE, Retention};
 pub use link::{LinkSummary, Linker};
 pub use pair::Pairer;
 pub use sink::SinkError;

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use beacon_parsers::Counts;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::ledger::Ledger;
 use crate::source::Sources;
-use crate::store::Written;
+use crate::store::{TableSize, Written};
 
 /// What waits in the spool for one writer: bytes, and since when.
 type Waiting = (u64, Option<SystemTime>);
@@ -42,6 +43,9 @@ pub struct Stats {
     pub(super) rejected: AtomicU64,
     pub(super) batches: AtomicU64,
     pub(super) retries: AtomicU64,
+    /// Rows deleted because of their age.
+    pub(super) deleted: AtomicU64,
+    sizes: Mutex<Vec<TableSize>>,
     /// Minutes in which rows began that changed and that nobody has asked for yet.
     touched: Mutex<BTreeSet<i64>>,
     /// By how much this process changed the number of spans in each state.
@@ -151,6 +155,18 @@ impl Stats {
         self.spool_limit.load(Relaxed)
     }
 
+    /// How large the tables were when they were measured last.
+    pub fn sizes(&self) -> Vec<TableSize> {
+        let sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        sizes.clone()
+    }
+
+    /// Enters how large the tables are.
+    pub(super) fn show_sizes(&self, sizes: Vec<TableSize>) {
+        let mut known = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = sizes;
+    }
+
     /// Enters whether the last write failed, and why.
     pub(super) fn store_answered(&self, trouble: Option<String>) {
         let mut known = self
@@ -194,6 +210,12 @@ impl Stats {
     pub(super) fn take_touched(&self) -> BTreeSet<i64> {
         let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut touched)
+    }
+
+    /// Has the last hour linked again.
+    pub fn touch_recent(&self, now: DateTime<Utc>) {
+        let minute = now.timestamp().div_euclid(60);
+        self.touch(minute - 60..=minute);
     }
 
     /// Enters minutes in which rows began that have changed.

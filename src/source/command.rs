@@ -21,7 +21,7 @@ const RESTART: (Duration, Duration) = (Duration::from_millis(200), Duration::fro
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A command, run by the shell.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CommandSource {
     /// What the shell runs.
     pub command: String,

@@ -5,6 +5,7 @@ mod backoff;
 mod child;
 mod command;
 mod file;
+mod lease;
 mod modal;
 pub mod otlp;
 mod outlet;
@@ -21,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use command::CommandSource;
 pub use file::FileSource;
+pub use lease::{Leases, Standing, Tenure, while_ours};
 pub use modal::{ModalOptions, ModalSource, Via};
 pub use outlet::Outlet;
 pub use pull::PullSource;
@@ -68,6 +70,8 @@ pub struct OffsetCheckpoint {
     pub base: u64,
     /// What stands in the position beside `offset`, e.g. the file's fingerprint.
     pub identity: Value,
+    /// Fence of the lease under which it is read.
+    pub fence: i64,
 }
 
 /// A line that was delivered whole, with what is known of it apart.

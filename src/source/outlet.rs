@@ -13,10 +13,10 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Input, InputSender, OffsetCheckpoint, SourceError, SourceState, SourceStatus, StreamId,
+    Input, InputSender, OffsetCheckpoint, SourceError, SourceState, SourceStatus, StreamId, Tenure,
 };
 use crate::model::LossEntry;
-use crate::store::Store;
+use crate::store::{Checkpoint, Store};
 
 /// First and longest pause between two questions for a checkpoint.
 const ASKING: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
@@ -32,6 +32,8 @@ pub struct Outlet {
     pub stop: CancellationToken,
     /// Asked for checkpoints only.
     pub store: Arc<dyn Store>,
+    /// What it reads under.
+    pub tenure: Tenure,
 }
 
 impl Outlet {
@@ -109,6 +111,16 @@ impl Outlet {
             self.pause(pause).await?;
             pause = (pause * 2).min(ASKING.1);
         }
+    }
+
+    /// Sends a position of the source's own: where to resume once everything sent before is stored.
+    pub async fn mark(&self, position: Value) -> Result<(), SourceError> {
+        self.send(Input::Mark(Checkpoint {
+            source: self.name().to_string(),
+            position,
+            fence: self.tenure.fence(),
+        }))
+        .await
     }
 
     /// Waits, unless told to stop.

@@ -13,7 +13,6 @@ use serde_json::json;
 use super::backoff::Backoff;
 use super::command::Shed;
 use super::{Input, Outlet, SourceError, SourceState, StreamId};
-use crate::store::Checkpoint;
 
 /// First and longest pause before a stream that broke off is asked for again.
 const RESTART: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -25,7 +24,7 @@ const SILENCE: Duration = Duration::from_secs(300);
 const MAX_EVENT: usize = 1 << 20;
 
 /// Reads a streamed answer, again and again.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PullSource {
     /// Where to ask.
     pub url: String,
@@ -161,10 +160,8 @@ impl Feed<'_> {
         }
         if let Some(id) = id {
             let position = json!({"last_event_id": id});
-            let source = self.out.name().to_string();
             *last_id = Some(id);
-            let mark = Input::Mark(Checkpoint { source, position });
-            self.out.send(mark).await?;
+            self.out.mark(position).await?;
         }
         Ok(())
     }

@@ -22,6 +22,8 @@ pub enum SourceState {
     Running,
     /// Cannot run just now, for this reason; it goes on trying.
     Retrying(String),
+    /// Another collector reads it; this one waits to take over, for this reason.
+    Standby(String),
     /// Came to its end.
     Ended,
     /// Gave up, for this reason.
@@ -35,6 +37,7 @@ impl SourceState {
             Self::Starting => "starting",
             Self::Running => "running",
             Self::Retrying(_) => "retrying",
+            Self::Standby(_) => "standby",
             Self::Ended => "ended",
             Self::Failed(_) => "failed",
         }
@@ -43,7 +46,7 @@ impl SourceState {
     /// Why it is not running, where that is known.
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Self::Retrying(reason) | Self::Failed(reason) => Some(reason),
+            Self::Retrying(reason) | Self::Standby(reason) | Self::Failed(reason) => Some(reason),
             _ => None,
         }
     }
@@ -92,6 +95,9 @@ impl SourceStatus {
             }
             SourceState::Failed(reason) => {
                 tracing::error!(source = %self.name, reason, "source gave up");
+            }
+            SourceState::Standby(reason) => {
+                tracing::info!(source = %self.name, reason, "source is on standby");
             }
             SourceState::Running if matches!(*known, SourceState::Retrying(_)) => {
                 tracing::info!(source = %self.name, "source runs again");

@@ -13,18 +13,32 @@ pub(super) struct Migration {
 }
 
 /// The steps of the embedded store.
-pub(super) const SQLITE: &[Migration] = &[Migration {
-    version: 1,
-    name: "tables",
-    sql: include_str!("../../migrations/sqlite/0001_tables.sql"),
-}];
+pub(super) const SQLITE: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "tables",
+        sql: include_str!("../../migrations/sqlite/0001_tables.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "leases",
+        sql: include_str!("../../migrations/sqlite/0002_leases.sql"),
+    },
+];
 
 /// The steps of Postgres.
-pub(super) const POSTGRES: &[Migration] = &[Migration {
-    version: 1,
-    name: "tables",
-    sql: include_str!("../../migrations/postgres/0001_tables.sql"),
-}];
+pub(super) const POSTGRES: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "tables",
+        sql: include_str!("../../migrations/postgres/0001_tables.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "leases",
+        sql: include_str!("../../migrations/postgres/0002_leases.sql"),
+    },
+];
 
 /// All statements of `steps`, for people.
 pub(super) fn text(steps: &[Migration]) -> String {

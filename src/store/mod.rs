@@ -9,10 +9,12 @@
 //! * Reads run in read-only transactions with a time-out and return rows in a defined order.
 
 mod error;
+mod lease;
 mod migration;
 mod plan;
 mod postgres;
 mod question;
+mod retention;
 mod shard;
 mod spool;
 mod sqlite;
@@ -27,8 +29,10 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 pub use error::StoreError;
+pub use lease::{Claim, Holder, Lease};
 pub use postgres::PostgresStore;
 pub use question::{ExecutionQuestion, SpanQuestion, SpanSearch};
+pub use retention::{Cutoffs, Expired, Sweep, Swept, TableSize};
 pub use shard::{SHARDS, shard, shard_of_span};
 pub use spool::{Entry, Lane, Spool, SpoolError};
 pub use sqlite::SqliteStore;
@@ -56,9 +60,13 @@ pub fn migration_sql(url: &str) -> Result<String, StoreError> {
     })
 }
 
-/// The rights that a Postgres role of its own needs at run time.
-pub fn grants_sql() -> String {
-    include_str!("sql/postgres/grants.sql").to_owned()
+/// The rights that a Postgres role of its own needs at run time; one more where old spans are deleted.
+pub fn grants_sql(deletes: bool) -> String {
+    let mut sql = include_str!("sql/postgres/grants.sql").to_owned();
+    if deletes {
+        sql.push_str(include_str!("sql/postgres/grants_retention.sql"));
+    }
+    sql
 }
 
 enum Kind<'a> {
@@ -94,6 +102,9 @@ pub struct Checkpoint {
     pub source: String,
     /// The source's own notion of a position.
     pub position: Value,
+    /// Fence of the lease under which it was read, 0 without one: a stored one with a higher fence
+    /// stands.
+    pub fence: i64,
 }
 
 /// What is stored in one transaction.
@@ -160,6 +171,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Where a source resumes; `None` when it was never seen.
     async fn checkpoint(&self, source: &str) -> Result<Option<Value>, StoreError>;
 
+    /// Takes, renews or gives back leases; one answer for each name.
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>, StoreError>;
+
     /// Spans, ordered by start and span id; at most `limit`.
     async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError>;
 
@@ -191,6 +205,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         from: DateTime<Utc>,
         to: DateTime<Utc>,
     ) -> Result<Vec<LossEntry>, StoreError>;
+
+    /// Deletes what is old, one step of it.
+    async fn sweep(&self, sweep: &Sweep) -> Result<Swept, StoreError>;
+
+    /// How large the tables are.
+    async fn sizes(&self) -> Result<Vec<TableSize>, StoreError>;
 
     /// Closes connections; calls in flight end first.
     async fn close(&self);

@@ -16,6 +16,7 @@ use std::time::SystemTime;
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::{LossEntry, Observation, Span};
@@ -96,6 +97,23 @@ impl Spool {
             }
         }
         Err(failed(io::Error::other("all its folders are in use")))
+    }
+
+    /// An id that stays with the folder: as long as the lock is held no other process has it, and the
+    /// next one that opens the folder is this one's successor.
+    pub fn identity(&self) -> Result<Uuid, SpoolError> {
+        let path = self.folder.join("lock");
+        let failed = |source| SpoolError::Io {
+            path: path.clone(),
+            source,
+        };
+        let text = std::fs::read_to_string(&path).map_err(failed)?;
+        if let Ok(known) = text.trim().parse() {
+            return Ok(known);
+        }
+        let new = Uuid::new_v4();
+        std::fs::write(&path, format!("{new}\n")).map_err(failed)?;
+        Ok(new)
     }
 
     /// The folder on disk.

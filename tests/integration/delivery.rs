@@ -8,7 +8,7 @@ use beacon_collector::pipeline::{BatchLimits, Pipeline};
 use beacon_collector::source::otlp::Encoding;
 use beacon_collector::source::push::PushError;
 use beacon_collector::source::{
-    CommandSource, FileSource, Input, Intake, Outlet, SourceError, StreamId,
+    CommandSource, FileSource, Input, Intake, Outlet, SourceError, StreamId, Tenure,
 };
 use beacon_collector::store::{Spool, Store};
 use bytes::Bytes;
@@ -55,6 +55,7 @@ impl Bench {
             status: pipeline.stats.sources.named("test"),
             stop: CancellationToken::new(),
             store,
+            tenure: Tenure::default(),
         };
         (pipeline, out)
     }

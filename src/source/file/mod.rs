@@ -22,7 +22,7 @@ const LOOK: (Duration, Duration) = (Duration::from_millis(25), Duration::from_mi
 const BUDGET: usize = 8;
 
 /// Files that a path or pattern names.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FileSource {
     /// A path; each of its parts may be a pattern with `*`, `?` and `[a-z]`.
     pub pattern: PathBuf,
@@ -84,10 +84,12 @@ impl FileSource {
             if tails.iter().any(|tail| tail.path() == path) {
                 continue;
             }
-            let stored = out.position(&tail::checkpoint_name(&path)).await?;
+            let name = tail::checkpoint_name(&path, &out.tenure.host);
+            let stored = out.position(&name).await?;
             let resume = stored.as_ref().and_then(Position::parse);
             tracing::info!(file = %path.display(), resumes = resume.is_some(), "following file");
-            tails.push(Tail::new(path, out.name().clone(), resume));
+            let (source, tenure) = (out.name().clone(), out.tenure.clone());
+            tails.push(Tail::new(path, source, tenure, resume));
         }
         Ok(())
     }

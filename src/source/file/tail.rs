@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 
 use super::content::{Content, Inode, Position};
-use crate::source::{Input, OffsetCheckpoint, StreamId};
+use crate::source::{Input, OffsetCheckpoint, StreamId, Tenure};
 
 /// How long a renamed file must have been quiet before its successor is read instead: its writer goes
 /// on with it until it is told to open the new one.
@@ -27,6 +27,7 @@ pub(super) struct Tail {
     path: PathBuf,
     source: Arc<str>,
     checkpoint: Arc<str>,
+    tenure: Tenure,
     resume: Option<Position>,
     /// Rotated files to be read to their ends first.
     backlog: VecDeque<(PathBuf, u64)>,
@@ -46,18 +47,24 @@ struct Open {
     done: bool,
 }
 
-/// Name of the checkpoint of a path.
-pub(super) fn checkpoint_name(path: &Path) -> Arc<str> {
-    format!("file:{}", path.display()).into()
+/// Name of the checkpoint of a path on a host: others may have a file of the same name.
+pub(super) fn checkpoint_name(path: &Path, host: &str) -> Arc<str> {
+    format!("file:{} on {host}", path.display()).into()
 }
 
 impl Tail {
     /// Follows a path from a position, else from its beginning.
-    pub(super) fn new(path: PathBuf, source: Arc<str>, resume: Option<Position>) -> Self {
+    pub(super) fn new(
+        path: PathBuf,
+        source: Arc<str>,
+        tenure: Tenure,
+        resume: Option<Position>,
+    ) -> Self {
         Self {
-            checkpoint: checkpoint_name(&path),
+            checkpoint: checkpoint_name(&path, &tenure.host),
             path,
             source,
+            tenure,
             resume,
             backlog: VecDeque::new(),
             open: None,
@@ -225,6 +232,7 @@ impl Tail {
                 name: Arc::clone(&self.checkpoint),
                 base: open.base,
                 identity: Position::identity(open.content.fingerprint),
+                fence: self.tenure.fence(),
             }),
         });
         Ok(true)

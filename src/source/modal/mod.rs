@@ -50,7 +50,7 @@ pub struct ModalOptions {
 }
 
 /// Follows a Modal app.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ModalSource {
     /// What to follow, and how.
     pub options: ModalOptions,

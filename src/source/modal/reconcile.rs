@@ -11,8 +11,7 @@ use super::run;
 use super::said::{explain, is_too_much};
 use super::tool::Tool;
 use super::{Backoff, ModalOptions};
-use crate::source::{Input, Outlet, SourceError};
-use crate::store::Checkpoint;
+use crate::source::{Outlet, SourceError};
 
 /// How far printed times of one app run backwards, and how late a line can become fetchable.
 const OVERLAP: TimeDelta = TimeDelta::seconds(60);
@@ -167,12 +166,7 @@ impl<'a> Reconciler<'a> {
     }
 
     async fn mark(&self, until: DateTime<Utc>) -> Result<(), SourceError> {
-        self.out
-            .send(Input::Mark(Checkpoint {
-                source: self.out.name().to_string(),
-                position: json!({"until": until}),
-            }))
-            .await
+        self.out.mark(json!({"until": until})).await
     }
 }
 

@@ -10,6 +10,7 @@ mod index;
 mod migrate;
 mod read;
 mod row;
+mod sweep;
 mod url;
 mod write;
 
@@ -24,7 +25,8 @@ use sqlx::{Connection, Executor, Row};
 use self::fault::Fault;
 use self::write::Care;
 use super::{
-    Batch, ExecutionQuestion, SHARDS, SpanQuestion, Store, StoreError, Written, migration,
+    Batch, Claim, ExecutionQuestion, Lease, SHARDS, SpanQuestion, Store, StoreError, Sweep, Swept,
+    TableSize, Written, migration,
 };
 use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span};
 
@@ -39,6 +41,8 @@ const ACQUIRE: Duration = Duration::from_secs(10);
 const WRITE: Duration = Duration::from_secs(30);
 /// How long an answer may take: the server gives up after half of it.
 const READ: Duration = Duration::from_secs(10);
+const BEGIN_CHANGE: &str = "begin isolation level read committed; \
+    set local statement_timeout = '5s'; set local lock_timeout = '2s'";
 const BEGIN_READ: &str =
     "begin isolation level read committed read only; set local statement_timeout = '5s'";
 /// Attempts at one batch when it loses races.
@@ -93,20 +97,35 @@ impl PostgresStore {
         result
     }
 
+    async fn step(&self, sweep: &Sweep) -> Result<Swept, Fault> {
+        let mut conn = self.pool.acquire().await?;
+        let result = tokio::time::timeout(WRITE, sweep::sweep(&mut conn, sweep))
+            .await
+            .unwrap_or(Err(Fault::Silence));
+        if result.as_ref().is_err_and(Fault::spoils_connection) {
+            conn.close_on_drop();
+        }
+        result
+    }
+
     async fn ask(
         &self,
         action: &'static str,
         query: read::Query<'_>,
     ) -> Result<Vec<PgRow>, StoreError> {
-        match self.answer(query).await {
+        match self.answer(BEGIN_READ, query).await {
             Ok(rows) => Ok(rows),
             Err(fault) => Err(self.explain(action, &fault).await),
         }
     }
 
-    async fn answer(&self, query: read::Query<'_>) -> Result<Vec<PgRow>, Fault> {
+    async fn answer(
+        &self,
+        begin: &'static str,
+        query: read::Query<'_>,
+    ) -> Result<Vec<PgRow>, Fault> {
         let mut conn = self.pool.acquire().await?;
-        let result = match tokio::time::timeout(READ, run(&mut conn, query)).await {
+        let result = match tokio::time::timeout(READ, run(&mut conn, begin, query)).await {
             Ok(result) => result.map_err(Fault::from),
             Err(_) => Err(Fault::Silence),
         };
@@ -153,8 +172,12 @@ impl PostgresStore {
     }
 }
 
-async fn run(conn: &mut PgConnection, query: read::Query<'_>) -> sqlx::Result<Vec<PgRow>> {
-    let mut tx = conn.begin_with(BEGIN_READ).await?;
+async fn run(
+    conn: &mut PgConnection,
+    begin: &'static str,
+    query: read::Query<'_>,
+) -> sqlx::Result<Vec<PgRow>> {
+    let mut tx = conn.begin_with(begin).await?;
     let rows = query.fetch_all(&mut *tx).await?;
     tx.commit().await?;
     Ok(rows)
@@ -210,6 +233,18 @@ impl Store for PostgresStore {
                 .bind(source);
         let rows = self.ask("read checkpoint", query).await?;
         Ok(rows.first().and_then(|row| row::json(row, 0)))
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>, StoreError> {
+        let query = read::query(include_str!("../sql/postgres/claim_leases.sql"))
+            .bind(&claim.names)
+            .bind(claim.holder.id)
+            .bind(&claim.holder.label)
+            .bind(claim.term.as_secs_f64());
+        match self.answer(BEGIN_CHANGE, query).await {
+            Ok(rows) => Ok(rows.iter().map(row::lease).collect()),
+            Err(fault) => Err(self.explain("claim leases", &fault).await),
+        }
     }
 
     async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError> {
@@ -270,6 +305,19 @@ impl Store for PostgresStore {
     ) -> Result<Vec<LossEntry>, StoreError> {
         let rows = self.ask("read losses", read::losses(from, to)).await?;
         Ok(rows.iter().map(row::loss).collect())
+    }
+
+    async fn sweep(&self, sweep: &Sweep) -> Result<Swept, StoreError> {
+        match self.step(sweep).await {
+            Ok(swept) => Ok(swept),
+            Err(fault) => Err(self.explain("delete what is old", &fault).await),
+        }
+    }
+
+    async fn sizes(&self) -> Result<Vec<TableSize>, StoreError> {
+        let query = read::query(include_str!("../sql/postgres/sizes.sql"));
+        let rows = self.ask("measure tables", query).await?;
+        Ok(rows.iter().map(sweep::size).collect())
     }
 
     async fn close(&self) {

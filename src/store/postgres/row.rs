@@ -10,7 +10,9 @@ use sqlx::{Row, ValueRef};
 use uuid::Uuid;
 
 use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, SpanStatus};
+use crate::store::Lease;
 use crate::store::plan::Stored;
+use crate::store::retention::Looked;
 
 /// Microseconds from 1970 to 2000, where Postgres begins to count.
 pub(super) const EPOCH: i64 = 946_684_800_000_000;
@@ -110,7 +112,31 @@ fn object(value: Option<Value>) -> Map<String, Value> {
     }
 }
 
-fn text(row: &PgRow, at: usize) -> Option<String> {
+pub(super) fn lease(row: &PgRow) -> Lease {
+    Lease {
+        name: text(row, 0).unwrap_or_default(),
+        fence: integer(row, 1),
+        before: text(row, 2),
+    }
+}
+
+/// A span that a sweep has looked at; none where its ids can't be read, so that it stays.
+pub(super) fn looked(row: &PgRow) -> Option<Looked> {
+    Some(Looked {
+        id: integer(row, 0)?,
+        trace_id: uuid(row, 1)?,
+        started_at: time(row, 2)?,
+        due: row.try_get(3).unwrap_or(false),
+    })
+}
+
+/// A link that a sweep has looked at, and whether its trace is gone.
+pub(super) fn looked_link(row: &PgRow) -> Option<((Uuid, i64), bool)> {
+    let is_loose = row.try_get(2).unwrap_or(false);
+    Some(((uuid(row, 0)?, integer(row, 1)?), is_loose))
+}
+
+pub(super) fn text(row: &PgRow, at: usize) -> Option<String> {
     bytes(row, at).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }
 

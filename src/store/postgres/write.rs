@@ -252,13 +252,14 @@ async fn save_checkpoints(conn: &mut PgConnection, batch: &Batch) -> sqlx::Resul
         return Ok(());
     }
     // The last one of a source stands; sorted, so that two batches never wait for each other.
-    let positions: BTreeMap<_, _> = (batch.checkpoints.iter())
-        .map(|checkpoint| (checkpoint.source.as_str(), checkpoint.position.to_string()))
+    let last: BTreeMap<_, _> = (batch.checkpoints.iter())
+        .map(|checkpoint| (checkpoint.source.as_str(), checkpoint))
         .collect();
-    let (sources, positions): (Vec<_>, Vec<_>) = positions.into_iter().unzip();
+    let positions = last.values().map(|last| last.position.to_string());
     query(include_str!("../sql/postgres/save_checkpoints.sql"))
-        .bind(sources)
-        .bind(positions)
+        .bind(last.keys().copied().collect::<Vec<_>>())
+        .bind(positions.collect::<Vec<_>>())
+        .bind(last.values().map(|last| last.fence).collect::<Vec<_>>())
         .execute(conn)
         .await?;
     Ok(())

@@ -6,6 +6,7 @@
 mod fault;
 mod read;
 mod row;
+mod sweep;
 mod write;
 
 use std::future::Future;
@@ -19,7 +20,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Row, SqlitePool};
 
 use super::migration;
-use super::{Batch, ExecutionQuestion, SpanQuestion, Store, StoreError, Written};
+use super::{
+    Batch, Claim, ExecutionQuestion, Lease, SpanQuestion, Store, StoreError, Sweep, Swept,
+    TableSize, Written,
+};
 use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span};
 
 /// How long a connection waits for another process's lock.
@@ -157,6 +161,12 @@ impl Store for SqliteStore {
         Ok(row.and_then(|row| row::json(&row, 0)))
     }
 
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>, StoreError> {
+        write::claim(&self.writer, claim)
+            .await
+            .map_err(|err| fault::sort("claim leases", &err))
+    }
+
     async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError> {
         let answer = read::spans(&self.readers, question, limit);
         self.read("read spans", answer).await
@@ -200,6 +210,31 @@ impl Store for SqliteStore {
     ) -> Result<Vec<LossEntry>, StoreError> {
         let answer = read::losses(&self.readers, from, to);
         self.read("read losses", answer).await
+    }
+
+    async fn sweep(&self, sweep: &Sweep) -> Result<Swept, StoreError> {
+        sweep::sweep(&self.writer, sweep)
+            .await
+            .map_err(|err| fault::sort("delete what is old", &err))
+    }
+
+    async fn sizes(&self) -> Result<Vec<TableSize>, StoreError> {
+        let query = "select page_count * page_size, (page_count - freelist_count) * page_size \
+            from pragma_page_count, pragma_page_size, pragma_freelist_count";
+        let row = self
+            .read(
+                "measure the file",
+                sqlx::query(query).fetch_one(&self.readers),
+            )
+            .await?;
+        let bytes = |at| u64::try_from(row.try_get::<i64, _>(at).unwrap_or(0)).unwrap_or(0);
+        let size = |table: &str, bytes| TableSize {
+            table: table.to_owned(),
+            bytes,
+            index_bytes: 0,
+            rows: None,
+        };
+        Ok(vec![size("file", bytes(0)), size("file, in use", bytes(1))])
     }
 
     async fn close(&self) {

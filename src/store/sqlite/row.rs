@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, SpanStatus};
 use crate::store::plan::Stored;
+use crate::store::retention::Looked;
 
 /// The stored form of a time.
 pub(super) fn time_text(at: DateTime<Utc>) -> String {
@@ -102,6 +103,22 @@ fn object(value: Option<Value>) -> Map<String, Value> {
         Some(Value::Object(map)) => map,
         Some(other) => Map::from_iter([("value".to_owned(), other)]),
     }
+}
+
+/// A span that a sweep has looked at; none where its ids can't be read, so that it stays.
+pub(super) fn looked(row: &SqliteRow) -> Option<Looked> {
+    Some(Looked {
+        id: integer(row, 0)?,
+        trace_id: uuid(row, 1)?,
+        started_at: time(row, 2)?,
+        due: integer(row, 3).is_some_and(|due| due != 0),
+    })
+}
+
+/// A link that a sweep has looked at, and whether its trace is gone.
+pub(super) fn looked_link(row: &SqliteRow) -> Option<((Uuid, i64), bool)> {
+    let is_loose = integer(row, 2).is_some_and(|loose| loose != 0);
+    Some(((uuid(row, 0)?, integer(row, 1)?), is_loose))
 }
 
 fn text(row: &SqliteRow, at: usize) -> Option<String> {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::row::{self, time_text};
 use crate::model::{ExecutionLink, LossEntry, Span};
 use crate::store::plan::{Incoming, Plan, Reject, Stored, Update};
-use crate::store::{Batch, Checkpoint, Written};
+use crate::store::{Batch, Checkpoint, Claim, Lease, Written};
 
 type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
@@ -197,10 +197,41 @@ async fn save_checkpoint(conn: &mut SqliteConnection, at: &Checkpoint) -> sqlx::
     sqlx::query(include_str!("../sql/sqlite/save_checkpoint.sql"))
         .bind(&at.source)
         .bind(at.position.to_string())
+        .bind(at.fence)
         .bind(time_text(Utc::now()))
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Takes, renews or gives back leases, by the clock of the machine that holds the file.
+pub(super) async fn claim(pool: &SqlitePool, claim: &Claim) -> sqlx::Result<Vec<Lease>> {
+    let mut tx = pool.begin_with("begin immediate").await?;
+    let now = Utc::now();
+    let until = now + claim.term;
+    let mut leases = Vec::new();
+    for name in &claim.names {
+        let before = sqlx::query_scalar("select label from leases where name = ?")
+            .bind(name)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let fence = sqlx::query_scalar(include_str!("../sql/sqlite/claim_lease.sql"))
+            .bind(name)
+            .bind(claim.holder.id.to_string())
+            .bind(&claim.holder.label)
+            .bind(time_text(now))
+            .bind(time_text(until))
+            .bind(now.timestamp_micros())
+            .fetch_optional(&mut *tx)
+            .await?;
+        leases.push(Lease {
+            name: name.clone(),
+            fence,
+            before,
+        });
+    }
+    tx.commit().await?;
+    Ok(leases)
 }
 
 async fn save_link(conn: &mut SqliteConnection, link: &ExecutionLink) -> sqlx::Result<()> {

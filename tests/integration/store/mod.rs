@@ -18,6 +18,7 @@ macro_rules! on_every_store {
     };
 }
 
+mod leasing;
 mod migrating;
 mod postgres;
 mod reading;

@@ -46,7 +46,7 @@ async fn the_printed_grants_are_all_that_a_writer_needs() {
     let db = of_the_runner().await;
     let role = Role::create(&db).await;
     store::open(&db.url).await.unwrap().migrate().await.unwrap();
-    db.execute(&store::grants_sql().replace("beacon_writer", &role.name))
+    db.execute(&store::grants_sql(false).replace("beacon_writer", &role.name))
         .await;
 
     let store = store::open(&role.url).await.unwrap();
@@ -110,7 +110,7 @@ async fn a_time_zone_of_the_role_or_database_changes_nothing() {
     store::open(&db.url).await.unwrap().migrate().await.unwrap();
     let role = Role::create(&db).await;
     let (database, name) = (&db.name, &role.name);
-    db.execute(&store::grants_sql().replace("beacon_writer", name))
+    db.execute(&store::grants_sql(false).replace("beacon_writer", name))
         .await;
     db.execute(&format!(
         "alter database {database} set timezone = 'Asia/Kolkata'; \

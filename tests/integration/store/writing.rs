@@ -376,6 +376,7 @@ fn checkpoint(offset: u64) -> Checkpoint {
     Checkpoint {
         source: "file".into(),
         position: json!({"offset": offset}),
+        fence: 0,
     }
 }
 

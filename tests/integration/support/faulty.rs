@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use beacon_collector::model::{Execution, ExecutionLink, Job, LossEntry, Span};
-use beacon_collector::store::{Batch, ExecutionQuestion, SpanQuestion, Store, StoreError, Written};
+use beacon_collector::store::{
+    Batch, Claim, ExecutionQuestion, Lease, SpanQuestion, Store, StoreError, Sweep, Swept,
+    TableSize, Written,
+};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
@@ -84,6 +87,10 @@ impl Store for Faulty {
         }
     }
 
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>, StoreError> {
+        self.inner.claim(claim).await
+    }
+
     async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError> {
         self.inner.spans(question, limit).await
     }
@@ -118,6 +125,14 @@ impl Store for Faulty {
         to: DateTime<Utc>,
     ) -> Result<Vec<LossEntry>, StoreError> {
         self.inner.losses(from, to).await
+    }
+
+    async fn sweep(&self, sweep: &Sweep) -> Result<Swept, StoreError> {
+        self.inner.sweep(sweep).await
+    }
+
+    async fn sizes(&self) -> Result<Vec<TableSize>, StoreError> {
+        self.inner.sizes().await
     }
 
     async fn close(&self) {

@@ -1,6 +1,6 @@
 -- What the collector's role needs at run time once an administrator has run `beacon-collector migrate`.
--- Replace beacon_writer by its name. It never deletes, and changes only rows of trace_spans that carry
--- its own mark.
+-- Replace beacon_writer by its name. It changes only rows of trace_spans that carry its own mark, and
+-- deletes none unless [retention] in its configuration says so.
 grant usage on schema public, beacon_collector to beacon_writer;
 grant select, insert, update on public.trace_spans to beacon_writer;
 grant usage on sequence public.trace_spans_id_seq to beacon_writer;
