@@ -5,8 +5,8 @@
 #
 # The command finds a superuser's URL in BEACON_TEST_POSTGRES_URL and, where PgBouncer could be started,
 # the same through the pooler in BEACON_TEST_PGBOUNCER_URL (--with-pgbouncer insists on it), and in
-# BEACON_TEST_POSTGRES_TLS_URL and BEACON_TEST_PGBOUNCER_TLS_URL those of a user who needs a password (SCRAM),
-# over TLS with a certificate that is verified. The server listens on the loopback address only; it and the
+# BEACON_TEST_PGBOUNCER_TLS_URL, through it as well, that of a user who needs a password (SCRAM), over TLS with
+# a certificate that is verified. The server listens on the loopback address only; it and the
 # password, drawn anew each time, are gone when the command ends.
 #
 # The server is the newest one under /usr/lib/postgresql, the one on PATH, or the one whose bin directory
@@ -69,10 +69,6 @@ make_certificate() {
     [ "$(id -u)" != 0 ] || chown postgres "$dir/server.key"
 }
 
-tls_url() { # PORT
-    echo "postgres://beacon_scram:$password@localhost:$1/postgres?sslmode=verify-full&sslrootcert=$dir/ca.pem"
-}
-
 start_server() {
     bin=$(find_server) || { install_package postgresql && bin=$(find_server); } ||
         die "no Postgres server found; install one, or name its bin directory in BEACON_POSTGRES_BIN"
@@ -95,12 +91,10 @@ start_server() {
     for attempt in 1 2 3; do
         port=$(free_port)
         if as_server_user "$bin/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -s \
-            -o "-p $port -c listen_addresses=127.0.0.1 -k $dir $server_options \
-                -c ssl=on -c ssl_cert_file=$dir/server.pem -c ssl_key_file=$dir/server.key" start; then
+            -o "-p $port -c listen_addresses=127.0.0.1 -k $dir $server_options" start; then
             export BEACON_TEST_POSTGRES_URL="postgres://postgres@127.0.0.1:$port/postgres"
             server_port=$port
             psql -X -q "$BEACON_TEST_POSTGRES_URL" -c "create role beacon_scram superuser login password '$password'"
-            export BEACON_TEST_POSTGRES_TLS_URL="$(tls_url "$port")"
             say "$("$bin/postgres" --version) listens on 127.0.0.1:$port, data in $dir"
             return
         fi
@@ -140,7 +134,7 @@ CONF
     chmod a+r "$dir/users.txt" "$dir/pgbouncer.ini" "$dir/pooler-hba"
     as_server_user "$pgbouncer" -q -d "$dir/pgbouncer.ini" || return 1
     export BEACON_TEST_PGBOUNCER_URL="postgres://postgres@127.0.0.1:$port/postgres"
-    export BEACON_TEST_PGBOUNCER_TLS_URL="$(tls_url "$port")"
+    export BEACON_TEST_PGBOUNCER_TLS_URL="postgres://beacon_scram:$password@localhost:$port/postgres?sslmode=verify-full&sslrootcert=$dir/ca.pem"
     say "$("$pgbouncer" --version | head -n 1) (transaction mode) listens on 127.0.0.1:$port"
 }
 
