@@ -1,6 +1,6 @@
 #!/bin/sh
-# Tests the Python emitter: sets up .venv/ with hypothesis, builds the parser's read_back example where
-# cargo is at hand, and runs emitter/tests. PYTHON chooses the interpreter. May be run any number of times.
+# Tests the Python emitter: sets up .venv/ with what its tests need, builds the parser's read_back example
+# where cargo is at hand, and runs emitter/tests, which also build and install the package. PYTHON chooses the interpreter. May be run any number of times.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -21,10 +21,10 @@ if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
     apt-get install -y -qq --no-install-recommends python3-venv
 fi
 
-if ! "$venv/bin/python" -c 'import hypothesis' 2>/dev/null; then
-    say "making $venv with hypothesis"
+if ! "$venv/bin/python" -c 'import build, hypothesis, setuptools, vermin' 2>/dev/null; then
+    say "making $venv with hypothesis and what builds the package"
     "$python" -m venv --clear "$venv"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check hypothesis
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check hypothesis build 'setuptools>=77' wheel vermin
 fi
 
 if [ -n "${BEACON_READ_BACK:-}" ]; then

@@ -1,5 +1,7 @@
 //! The command line: what can be said, and which part of the program answers it.
 
+mod help;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -12,7 +14,7 @@ use crate::telemetry::LogFormat;
 ///
 /// Without a command it collects: `modal app logs APP -f | beacon-collector`.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version = env!("BEACON_VERSION"), about, after_help = help::COLLECT)]
 pub struct Arguments {
     /// What to do; collecting is the default.
     #[command(subcommand)]
@@ -27,6 +29,7 @@ pub struct Arguments {
 
 /// What every command understands.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct CommonArguments {
     /// Database: sqlite:PATH or postgres://…  [default: SQLite in the state directory]
     #[arg(
@@ -69,6 +72,7 @@ pub enum Command {
     /// Collect and serve (what happens without a command)
     Run(RunArguments),
     /// Draw a trace: its spans in time, as a waterfall
+    #[command(after_help = help::TRACE)]
     Trace {
         /// A trace id, a unique beginning of one, or the id out of a log line
         id: String,
@@ -78,9 +82,11 @@ pub enum Command {
     },
     /// Why one execution failed or was slow
     #[command(visible_alias = "diagnose", alias = "diagnose_execution")]
+    #[command(after_help = help::DIAGNOSE)]
     DiagnoseExecution(ByExecution),
     /// Why a job's executions failed or timed out
     #[command(visible_alias = "timeouts", alias = "find_timeout_root_cause")]
+    #[command(after_help = help::TIMEOUTS)]
     FindTimeoutRootCause {
         /// jobs.jobspec_id, or jobs.id
         job_id: String,
@@ -90,9 +96,11 @@ pub enum Command {
     },
     /// How an execution differs from successful ones
     #[command(visible_alias = "compare", alias = "compare_with_successful")]
+    #[command(after_help = help::COMPARE)]
     CompareWithSuccessful(ByExecution),
     /// What failed lately, and the patterns in it
     #[command(visible_alias = "failures", alias = "get_recent_failures")]
+    #[command(after_help = help::FAILURES)]
     GetRecentFailures {
         /// Failures listed: 1 to 100  [default: 10]
         #[arg(long)]
@@ -106,6 +114,7 @@ pub enum Command {
     },
     /// How fast and how reliable executions are, against the window before
     #[command(visible_alias = "performance", alias = "analyze_performance")]
+    #[command(after_help = help::PERFORMANCE)]
     AnalyzePerformance {
         /// Which executions
         #[command(flatten)]
@@ -116,6 +125,7 @@ pub enum Command {
     },
     /// Where a trace has gaps, and which spans are missing from it
     #[command(visible_alias = "gaps", alias = "find_trace_gaps")]
+    #[command(after_help = help::GAPS)]
     FindTraceGaps {
         /// A trace id, a unique beginning of one, or the id out of a log line
         trace_id: String,
@@ -125,6 +135,7 @@ pub enum Command {
     },
     /// Which spans are stored, newest first
     #[command(visible_alias = "search", alias = "search_spans")]
+    #[command(after_help = help::SEARCH)]
     SearchSpans(SearchArguments),
     /// Whether the data is fresh and whole: lag and known losses
     #[command(visible_alias = "status", alias = "collector_status")]
@@ -134,6 +145,7 @@ pub enum Command {
         output: OutputArguments,
     },
     /// Serve the Model Context Protocol on standard input and output, for clients that start a command
+    #[command(after_help = help::MCP)]
     Mcp {
         /// Ask the daemon at this address instead of the database, e.g. http://127.0.0.1:7410
         #[arg(long, env = "BEACON_URL", value_name = "URL")]
@@ -148,6 +160,7 @@ pub enum Command {
         token: Option<String>,
     },
     /// Print what to put into the configuration of an MCP client
+    #[command(after_help = help::MCP_CONFIG)]
     McpConfig {
         /// The client
         client: ClientName,
@@ -156,6 +169,7 @@ pub enum Command {
         url: Option<String>,
     },
     /// Create or complete the database schema
+    #[command(after_help = help::MIGRATE)]
     Migrate {
         /// Print the SQL instead of running it
         #[arg(long)]
@@ -165,6 +179,7 @@ pub enum Command {
         print_grants: bool,
     },
     /// Link stored spans to the traces of their callers, and those to their executions
+    #[command(after_help = help::LINK)]
     Link {
         /// How far back: 30d, 12h, or a time such as 2025-10-22T13:00:00Z
         #[arg(long, default_value = "1d")]
@@ -174,12 +189,26 @@ pub enum Command {
         json: bool,
     },
     /// Say how each stage reads a log line, and why it does or does not become a span
+    #[command(after_help = help::EXPLAIN)]
     ExplainLine {
         /// The line; standard input when absent
         line: Option<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Print the completions for a shell
+    #[command(after_help = help::COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write those of all commands into a folder
+    #[command(after_help = help::MAN)]
+    Man {
+        /// Where to write beacon-collector.1, beacon-collector-diagnose-execution.1, …
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
     },
 }
 

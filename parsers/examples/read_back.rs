@@ -1,26 +1,40 @@
-//! Owns a view of the decoder for tests in other languages: a log on stdin, one JSON object for each
-//! record on stdout.
+//! Owns a view of the decoder for tests in other languages: logs on stdin, one JSON object for each
+//! record on stdout. A line with nothing but a record separator (U+001E) ends a log: what it held is answered
+//! at once, with an empty line behind it, and the next log begins.
 //! Refuses to choose: every record is printed, with the type of each field's value.
 //! Invariant: what is printed is what the decoder found, nothing more.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Write};
 
 use beacon_parsers::{Body, Decoder, Phase, Record, Value};
 use serde_json::{Value as Json, json};
 
+const END_OF_LOG: &[u8] = b"\x1e\n";
+
 fn main() -> io::Result<()> {
-    let mut log = Vec::new();
-    io::stdin().lock().read_to_end(&mut log)?;
+    let (mut input, mut out) = (io::stdin().lock(), io::stdout().lock());
+    let (mut log, mut line) = (Vec::new(), Vec::new());
+    while input.read_until(b'\n', &mut line)? > 0 {
+        if line == END_OF_LOG {
+            answer(&log, &mut out)?;
+            out.write_all(b"\n")?;
+            out.flush()?;
+            log.clear();
+        } else {
+            log.append(&mut line);
+        }
+        line.clear();
+    }
+    answer(&log, &mut out)
+}
+
+fn answer(log: &[u8], out: &mut impl Write) -> io::Result<()> {
     let mut lines = Vec::new();
     let mut keep = |record: Record<'_>| lines.push(describe(&record));
     let mut decoder = Decoder::new();
-    decoder.push(&log, &mut keep);
+    decoder.push(log, &mut keep);
     decoder.finish(&mut keep);
-    let mut out = io::stdout().lock();
-    for line in lines {
-        writeln!(out, "{line}")?;
-    }
-    Ok(())
+    lines.iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
 fn describe(record: &Record<'_>) -> Json {

@@ -62,7 +62,9 @@ impl Asked {
             | Command::McpConfig { .. }
             | Command::Migrate { .. }
             | Command::Link { .. }
-            | Command::ExplainLine { .. } => return None,
+            | Command::ExplainLine { .. }
+            | Command::Completions { .. }
+            | Command::Man { .. } => return None,
         };
         Some(Self::new(tool, given, output))
     }

@@ -2,6 +2,7 @@
 //! drain. The only place that knows all the parts.
 
 mod ask;
+mod manual;
 mod mcp;
 mod serve;
 mod tasks;
@@ -33,6 +34,9 @@ const PIPE_WIDTH: usize = 100;
 /// Does what the command line asks for; the exit code is 0 when done, 1 when it failed while
 /// running, 2 for wrong usage or configuration.
 pub fn start(arguments: Arguments) -> ExitCode {
+    if let Some(printed) = on_paper(&arguments.command) {
+        return printed.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
+    }
     let config = match Config::load(arguments.common.config.as_deref(), arguments.overrides()) {
         Ok(config) => config,
         Err(error) => return fail(&error.into()),
@@ -49,6 +53,15 @@ pub fn start(arguments: Arguments) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
+    }
+}
+
+/// What tells about the program itself and so needs no configuration; `None` for everything else.
+fn on_paper(command: &Option<Command>) -> Option<anyhow::Result<()>> {
+    match command {
+        Some(Command::Completions { shell }) => Some(manual::completions(*shell)),
+        Some(Command::Man { out }) => Some(manual::man(out.as_deref())),
+        _ => None,
     }
 }
 

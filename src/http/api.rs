@@ -83,27 +83,34 @@ async fn answer(
 
 /// The answer to a question that can't be answered.
 pub(super) fn refused(error: &QueryError) -> Response {
+    let (status, why) = reason(error);
+    let mut answer = refusal(status, &why);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let later = HeaderValue::from_static("5");
+        answer.headers_mut().insert(RETRY_AFTER, later);
+    }
+    answer
+}
+
+/// Why a question can't be answered, as the outside may know it.
+pub(super) fn reason(error: &QueryError) -> (StatusCode, String) {
+    let ours = |status, why: &str| {
+        tracing::warn!(%error, "a question could not be answered");
+        (status, why.to_owned())
+    };
     match error {
-        QueryError::NotFound(why) => refusal(StatusCode::NOT_FOUND, why),
+        QueryError::NotFound(why) => (StatusCode::NOT_FOUND, why.clone()),
         QueryError::Argument { .. } | QueryError::Arguments(_) => {
-            refusal(StatusCode::BAD_REQUEST, &error.to_string())
+            (StatusCode::BAD_REQUEST, error.to_string())
         }
-        QueryError::Failed(_) => {
-            tracing::warn!(%error, "a question could not be answered");
-            refusal(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the analysis failed; the log says more",
-            )
-        }
-        QueryError::Store(_) => {
-            tracing::warn!(%error, "a question could not be answered");
-            let why = "the database does not answer at the moment; try again";
-            let mut answer = refusal(StatusCode::SERVICE_UNAVAILABLE, why);
-            answer
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static("5"));
-            answer
-        }
+        QueryError::Failed(_) => ours(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the analysis failed; the log says more",
+        ),
+        QueryError::Store(_) => ours(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the database does not answer at the moment; try again",
+        ),
     }
 }
 

@@ -217,3 +217,28 @@ async fn wait_for(home: &Home, wanted: impl Fn(&[Span]) -> bool) -> Vec<Span> {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+#[test]
+fn completions_and_manual_pages_are_made_without_home_or_configuration() {
+    let bare = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_beacon-collector"));
+        command.args(arguments).env_clear().output().unwrap()
+    };
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = bare(&["completions", shell]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(
+            text(&output.stdout).contains("diagnose-execution"),
+            "{shell}"
+        );
+    }
+    let page = text(&bare(&["man"]).stdout);
+    assert!(page.contains(".TH beacon-collector 1"), "{page}");
+    let folder = tempfile::tempdir().unwrap();
+    let man1 = folder.path().join("man1");
+    let output = bare(&["man", "--out", man1.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let page = std::fs::read_to_string(man1.join("beacon-collector-diagnose-execution.1")).unwrap();
+    assert!(page.contains("Why one execution failed"), "{page}");
+    assert!(page.contains("beacon\\-collector diagnose 2379"), "{page}");
+}
