@@ -19,6 +19,8 @@ pub(super) enum Fault {
     Driver(sqlx::Error),
     /// The client gave up waiting; the connection is of no more use.
     Silence,
+    /// Others use all connections, so many.
+    Busy(usize),
     /// The table of others is not the one that rows are made for.
     Table(String),
 }
@@ -46,7 +48,7 @@ impl Fault {
                 // Serialization failure, deadlock, administrator shutdown.
                 Some("40001" | "40P01" | "57P01")
             ),
-            Self::Silence | Self::Table(_) => false,
+            Self::Silence | Self::Busy(_) | Self::Table(_) => false,
         }
     }
 
@@ -55,11 +57,21 @@ impl Fault {
     pub(super) fn spoils_connection(&self) -> bool {
         match self {
             Self::Silence => true,
-            Self::Table(_) => false,
+            Self::Busy(_) | Self::Table(_) => false,
             Self::Driver(err) => match code(err) {
                 Some(code) => matches!(code, "25006" | "25P02" | "57P01" | "57P02" | "57P03"),
                 None => true,
             },
+        }
+    }
+
+    /// Whether the server may go on with a transaction that we have given up: it was not the one who
+    /// ended it.
+    pub(super) fn leaves_server_alone(&self) -> bool {
+        match self {
+            Self::Silence => true,
+            Self::Busy(_) | Self::Table(_) => false,
+            Self::Driver(err) => code(err).is_none(),
         }
     }
 
@@ -86,6 +98,12 @@ impl Fault {
                 return StoreError::Unavailable {
                     action,
                     reason: "no answer in time".to_owned(),
+                };
+            }
+            Self::Busy(connections) => {
+                return StoreError::Unavailable {
+                    action,
+                    reason: format!("all {connections} connections are busy"),
                 };
             }
             Self::Table(faults) => {

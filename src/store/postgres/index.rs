@@ -11,11 +11,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
+use super::connections::Connections;
 use super::fault::{Fault, code};
-use super::{INDEX_LOCK, LOCKS};
+use super::migrate::in_time;
+use super::{GONE, INDEX_LOCK, LOCKS, READ};
+
+/// How often is asked for the lock.
+const ASKING: Duration = Duration::from_millis(200);
 
 /// One index.
 #[derive(Debug)]
@@ -172,26 +177,51 @@ impl Standing {
 }
 
 /// Builds what is missing; says whether spans can be found by their id.
-pub(super) async fn build(pool: &PgPool) -> Result<bool, Fault> {
-    let mut conn = pool.acquire().await?;
-    let standing = Standing::read(&mut conn).await?;
+pub(super) async fn build(connections: &Connections) -> Result<bool, Fault> {
+    let mut conn = connections.acquire().await?;
+    let standing = in_time(READ, Standing::read(&mut conn)).await?;
     if missing(&standing).next().is_none() {
+        conn.give_back();
         return Ok(true);
     }
-    let mut guard = pool.acquire().await?;
-    let mut guard = guard
-        .begin_with("begin; set local idle_in_transaction_session_timeout = 0")
-        .await?;
-    while !try_lock(&mut guard).await? {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut second = connections.acquire().await?;
+    let mut guard = in_time(READ, async {
+        let begin = format!("begin; set local idle_in_transaction_session_timeout = 0; {GONE}");
+        Ok(second.begin_with(AssertSqlSafe(begin)).await?)
+    })
+    .await?;
+    while !in_time(READ, async { Ok(try_lock(&mut guard).await?) }).await? {
+        tokio::time::sleep(ASKING).await;
     }
+    let built = tokio::select! {
+        built = build_missing(&mut conn) => built?,
+        fault = watch(&mut guard) => return Err(fault),
+    };
+    in_time(READ, async { Ok(guard.commit().await?) }).await?;
+    second.give_back();
+    conn.give_back();
+    Ok(built)
+}
+
+async fn build_missing(conn: &mut PgConnection) -> Result<bool, Fault> {
     // Again: another process may have built them meanwhile.
-    let standing = Standing::read(&mut conn).await?;
+    let standing = Standing::read(conn).await?;
     for index in missing(&standing) {
-        build_one(&mut conn, index, standing.is_left_over(index)).await;
+        build_one(conn, index, standing.is_left_over(index)).await;
     }
-    guard.commit().await?;
-    Ok(Standing::read(&mut conn).await?.finds_spans())
+    Ok(Standing::read(conn).await?.finds_spans())
+}
+
+/// Ends when the link has fallen silent. A build may take hours, in which its own connection says
+/// nothing either.
+async fn watch(guard: &mut PgConnection) -> Fault {
+    loop {
+        tokio::time::sleep(READ).await;
+        let alive = in_time(READ, async { Ok(guard.execute("select 1").await?) });
+        if let Err(fault) = alive.await {
+            return fault;
+        }
+    }
 }
 
 /// A simple query: a prepared one would leave a portal, and with it a snapshot, until the commit.

@@ -4,11 +4,14 @@
 //! Invariant: any number of processes may do this at once, through a pooler or not, and a role that may
 //! only write can start on a database that somebody else has migrated.
 
-use sqlx::postgres::{PgConnection, PgPool};
+use std::time::Duration;
+
+use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 
+use super::connections::Connections;
 use super::fault::Fault;
-use super::{LOCKS, MIGRATION_LOCK, index};
+use super::{GONE, LOCKS, MIGRATION_LOCK, READ, index};
 use crate::store::migration::POSTGRES;
 
 /// Types that the binary rows of a write are made for.
@@ -34,25 +37,48 @@ const COLUMNS: &[(&str, &[&str])] = &[
 const UUID: &[&str] = &["uuid"];
 const TEXT: &[&str] = &["character varying", "text"];
 
+/// How long the steps may take all together: they make tables, which is quick, but may have to wait for
+/// others who use them.
+const STEPS: Duration = Duration::from_secs(300);
+
 /// Does all of it; says whether the rows of a write can be found by an index.
-pub(super) async fn migrate(pool: &PgPool) -> Result<bool, Fault> {
-    apply(pool).await?;
-    check_columns(pool).await?;
-    index::build(pool).await
+pub(super) async fn migrate(connections: &Connections) -> Result<bool, Fault> {
+    apply(connections).await?;
+    in_time(READ, check_columns(connections)).await?;
+    index::build(connections).await
 }
 
-async fn apply(pool: &PgPool) -> Result<(), Fault> {
-    let mut conn = pool.acquire().await?;
+/// A link that has fallen silent must not hold up whoever waits for this.
+pub(super) async fn in_time<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    tokio::time::timeout(limit, call)
+        .await
+        .unwrap_or(Err(Fault::Silence))
+}
+
+async fn apply(connections: &Connections) -> Result<(), Fault> {
+    let mut conn = connections.acquire().await?;
     // Without the lock first: a role that may only write needs no more at an ordinary start.
+    if !in_time(READ, is_done(&mut conn)).await? {
+        in_time(STEPS, take_steps(&mut conn)).await?;
+    }
+    conn.give_back();
+    Ok(())
+}
+
+async fn is_done(conn: &mut PgConnection) -> Result<bool, Fault> {
     let mut tx = conn.begin_with("begin read only").await?;
     let done = version(&mut tx).await?;
     tx.commit().await?;
-    if POSTGRES.iter().all(|step| step.version <= done) {
-        return Ok(());
-    }
+    Ok(POSTGRES.iter().all(|step| step.version <= done))
+}
+
+async fn take_steps(conn: &mut PgConnection) -> Result<(), Fault> {
     let mut tx = conn
         .begin_with(AssertSqlSafe(format!(
-            "begin isolation level read committed; set local lock_timeout = '10s'; \
+            "begin isolation level read committed; set local lock_timeout = '10s'; {GONE}; \
              select pg_advisory_xact_lock({LOCKS}, {MIGRATION_LOCK})"
         )))
         .await?;
@@ -94,8 +120,8 @@ async fn version(conn: &mut PgConnection) -> Result<i64, Fault> {
 
 /// Looks at a table that others made before rows are written that it can't take: one word at the start
 /// instead of every row set aside.
-async fn check_columns(pool: &PgPool) -> Result<(), Fault> {
-    let columns = columns(pool).await?;
+async fn check_columns(connections: &Connections) -> Result<(), Fault> {
+    let columns = columns(connections).await?;
     let mut faults = Vec::new();
     for (name, types) in COLUMNS {
         match columns.iter().find(|column| column.name == *name) {
@@ -123,14 +149,15 @@ struct Column {
     required: bool,
 }
 
-async fn columns(pool: &PgPool) -> Result<Vec<Column>, Fault> {
-    let mut conn = pool.acquire().await?;
+async fn columns(connections: &Connections) -> Result<Vec<Column>, Fault> {
+    let mut conn = connections.acquire().await?;
     let mut tx = conn.begin_with("begin read only").await?;
     let rows = sqlx::query(include_str!("../sql/postgres/columns.sql"))
         .persistent(false)
         .fetch_all(&mut *tx)
         .await?;
     tx.commit().await?;
+    conn.give_back();
     let columns = rows.iter().map(|row| {
         Ok(Column {
             name: row.try_get(0)?,

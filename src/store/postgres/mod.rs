@@ -4,6 +4,8 @@
 //! it. Poolers in transaction mode give wrong answers otherwise. No call lasts for ever: the server
 //! limits each statement, and the client each call as a whole, because a dead link answers nothing.
 
+mod abandoned;
+mod connections;
 mod copy;
 mod fault;
 mod index;
@@ -19,9 +21,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
-use sqlx::{Connection, Executor, Row};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection, Row};
 
+use self::abandoned::Abandoned;
+use self::connections::{Connections, Lent};
 use self::fault::Fault;
 use self::write::Care;
 use super::{
@@ -35,8 +39,6 @@ const LOCKS: i32 = 0x6265_6163;
 const MIGRATION_LOCK: i32 = 1000;
 const INDEX_LOCK: i32 = 1001;
 
-/// How long a call waits for a connection.
-const ACQUIRE: Duration = Duration::from_secs(10);
 /// How long a batch may take: twice what the server allows one statement.
 const WRITE: Duration = Duration::from_secs(30);
 /// How long an answer may take: the server gives up after half of it.
@@ -50,10 +52,17 @@ const ATTEMPTS: u32 = 3;
 /// A write for each shard and a question beside them.
 const CONNECTIONS: u32 = SHARDS as u32 + 1;
 
+/// Tells the server, for one transaction, after which time a client that has fallen silent is gone.
+/// Otherwise it would hold the locks of a transaction that waits for rows, which no other limit ends,
+/// for as long as the system's defaults have it: two hours.
+const GONE: &str = "set local tcp_keepalives_idle = 10; set local tcp_keepalives_interval = 5; \
+    set local tcp_keepalives_count = 3; set local tcp_user_timeout = 25000";
+
 /// A Postgres database.
 #[derive(Debug)]
 pub struct PostgresStore {
-    pool: PgPool,
+    connections: Connections,
+    abandoned: Abandoned,
     // The runner makes its tables when it first starts, which may be after us.
     has_runner_tables: AtomicBool,
     // False on a table of others that we may not build an index on.
@@ -66,45 +75,36 @@ impl PostgresStore {
     pub fn open(url: &str, connections: Option<u32>) -> Result<Self, StoreError> {
         let options = url::parse(url)?;
         // Building an index takes two at once.
-        let connections = connections.unwrap_or(CONNECTIONS).max(2);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(ACQUIRE)
-            // Instead of the built-in ping, which a connection answers even when the call that used it
-            // before was given up in the middle of a transaction: that one must not be used again.
-            .test_before_acquire(false)
-            .before_acquire(|conn, _| {
-                Box::pin(async move { conn.execute("select 1").await.map(|_| true) })
-            })
-            .connect_lazy_with(options);
+        let size = connections.unwrap_or(CONNECTIONS).max(2) as usize;
+        let connections =
+            Connections::new(options, size).map_err(|fault| fault.sort("prepare connections"))?;
         Ok(Self {
-            pool,
+            connections,
+            abandoned: Abandoned::default(),
             has_runner_tables: AtomicBool::new(false),
             is_indexed: AtomicBool::new(true),
         })
     }
 
     async fn attempt(&self, batch: &Batch, care: Care) -> Result<Written, Fault> {
-        let mut conn = self.pool.acquire().await?;
+        let mut conn = self.connections.acquire().await?;
         let indexed = self.is_indexed.load(Ordering::Relaxed);
-        let write = write::write(&mut conn, batch, care, indexed);
+        let attempt = self.abandoned.next_attempt();
+        let write = write::write(&mut conn, batch, care, indexed, &attempt);
         let result = tokio::time::timeout(WRITE, write)
             .await
             .unwrap_or(Err(Fault::Silence));
-        if result.as_ref().is_err_and(Fault::spoils_connection) {
-            conn.close_on_drop();
-        }
+        self.abandoned.ended(attempt, result.as_ref().err());
+        settle(conn, &result).await;
         result
     }
 
     async fn step(&self, sweep: &Sweep) -> Result<Swept, Fault> {
-        let mut conn = self.pool.acquire().await?;
+        let mut conn = self.connections.acquire().await?;
         let result = tokio::time::timeout(WRITE, sweep::sweep(&mut conn, sweep))
             .await
             .unwrap_or(Err(Fault::Silence));
-        if result.as_ref().is_err_and(Fault::spoils_connection) {
-            conn.close_on_drop();
-        }
+        settle(conn, &result).await;
         result
     }
 
@@ -115,7 +115,7 @@ impl PostgresStore {
     ) -> Result<Vec<PgRow>, StoreError> {
         match self.answer(BEGIN_READ, query).await {
             Ok(rows) => Ok(rows),
-            Err(fault) => Err(self.explain(action, &fault).await),
+            Err(fault) => Err(fault.sort(action)),
         }
     }
 
@@ -124,14 +124,12 @@ impl PostgresStore {
         begin: &'static str,
         query: read::Query<'_>,
     ) -> Result<Vec<PgRow>, Fault> {
-        let mut conn = self.pool.acquire().await?;
+        let mut conn = self.connections.acquire().await?;
         let result = match tokio::time::timeout(READ, run(&mut conn, begin, query)).await {
             Ok(result) => result.map_err(Fault::from),
             Err(_) => Err(Fault::Silence),
         };
-        if result.as_ref().is_err_and(Fault::spoils_connection) {
-            conn.close_on_drop();
-        }
+        settle(conn, &result).await;
         result
     }
 
@@ -149,26 +147,14 @@ impl PostgresStore {
         self.has_runner_tables.store(there, Ordering::Relaxed);
         Ok(there)
     }
+}
 
-    /// The pool says only that it timed out; a connection of our own says why.
-    async fn explain(&self, action: &'static str, fault: &Fault) -> StoreError {
-        if !matches!(fault, Fault::Driver(sqlx::Error::PoolTimedOut)) {
-            return fault.sort(action);
-        }
-        let options: PgConnectOptions = (*self.pool.connect_options()).clone();
-        let direct = PgConnection::connect_with(&options);
-        match tokio::time::timeout(READ, direct).await {
-            Ok(Err(err)) => Fault::from(err).sort(action),
-            Err(_) => Fault::Silence.sort(action),
-            Ok(Ok(conn)) => {
-                // It was only for the answer.
-                let _ = conn.close().await;
-                StoreError::Unavailable {
-                    action,
-                    reason: format!("all {} connections are busy", self.pool.size()),
-                }
-            }
-        }
+/// Keeps a connection where the call left it usable.
+async fn settle<T>(conn: Lent, result: &Result<T, Fault>) {
+    match result {
+        Ok(_) => conn.give_back(),
+        Err(fault) if fault.spoils_connection() => {}
+        Err(_) => conn.clear_and_give_back().await,
     }
 }
 
@@ -196,9 +182,9 @@ pub(super) fn migration_sql() -> String {
 #[async_trait]
 impl Store for PostgresStore {
     async fn migrate(&self) -> Result<(), StoreError> {
-        match migrate::migrate(&self.pool).await {
+        match migrate::migrate(&self.connections).await {
             Ok(indexed) => self.is_indexed.store(indexed, Ordering::Relaxed),
-            Err(fault) => return Err(self.explain("migrate", &fault).await),
+            Err(fault) => return Err(fault.sort("migrate")),
         }
         Ok(())
     }
@@ -215,16 +201,15 @@ impl Store for PostgresStore {
             if care == Care::Together && fault.is_refusal_of_rows() {
                 care = Care::Bisect;
             } else if !fault.is_race() || attempts >= ATTEMPTS {
-                return Err(self.explain("write spans", &fault).await);
+                return Err(fault.sort("write spans"));
             }
             tracing::debug!(?fault, attempts, "writing a batch again");
         }
     }
 
     fn writers(&self) -> usize {
-        let connections = self.pool.options().get_max_connections() as usize;
         // One connection stays for questions.
-        SHARDS.min(connections - 1)
+        SHARDS.min(self.connections.most() - 1)
     }
 
     async fn checkpoint(&self, source: &str) -> Result<Option<Value>, StoreError> {
@@ -243,7 +228,7 @@ impl Store for PostgresStore {
             .bind(claim.term.as_secs_f64());
         match self.answer(BEGIN_CHANGE, query).await {
             Ok(rows) => Ok(rows.iter().map(row::lease).collect()),
-            Err(fault) => Err(self.explain("claim leases", &fault).await),
+            Err(fault) => Err(fault.sort("claim leases")),
         }
     }
 
@@ -310,7 +295,7 @@ impl Store for PostgresStore {
     async fn sweep(&self, sweep: &Sweep) -> Result<Swept, StoreError> {
         match self.step(sweep).await {
             Ok(swept) => Ok(swept),
-            Err(fault) => Err(self.explain("delete what is old", &fault).await),
+            Err(fault) => Err(fault.sort("delete what is old")),
         }
     }
 
@@ -321,6 +306,6 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
-        self.pool.close().await;
+        self.connections.close().await;
     }
 }

@@ -10,9 +10,10 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use uuid::Uuid;
 
+use super::abandoned::Attempt;
 use super::fault::Fault;
 use super::read::query;
-use super::{LOCKS, copy, row};
+use super::{GONE, LOCKS, copy, row};
 use crate::model::Span;
 use crate::store::plan::{Incoming, Plan, Reject, Stored, Update};
 use crate::store::{Batch, Written, shard};
@@ -38,10 +39,13 @@ pub(super) async fn write(
     batch: &Batch,
     care: Care,
     indexed: bool,
+    attempt: &Attempt,
 ) -> Result<Written, Fault> {
     let incoming = Incoming::new(batch);
     let ranges = incoming.ranges();
-    let mut tx = conn.begin_with(AssertSqlSafe(begin(&ranges))).await?;
+    let mut tx = conn
+        .begin_with(AssertSqlSafe(begin(&ranges, attempt)))
+        .await?;
     let stored = if ranges.is_empty() {
         Vec::new()
     } else {
@@ -60,12 +64,15 @@ pub(super) async fn write(
 /// Opens the transaction and takes the locks in one round trip. Read committed, whatever the role's
 /// default: the rows must be read as they are after the locks are ours. Ascending, so that two batches
 /// never wait for each other.
-fn begin(ranges: &[(Uuid, Uuid)]) -> String {
+fn begin(ranges: &[(Uuid, Uuid)], attempt: &Attempt) -> String {
     let shards: BTreeSet<_> = ranges
         .iter()
         .map(|(low, _)| shard::shard_of_span(*low))
         .collect();
-    let mut sql = format!("begin isolation level read committed; {LIMITS}");
+    let mut sql = format!(
+        "begin isolation level read committed; {LIMITS}; {GONE}; {}",
+        attempt.statements()
+    );
     for shard in shards {
         sql.push_str(&format!("; select pg_advisory_xact_lock({LOCKS}, {shard})"));
     }
