@@ -275,7 +275,8 @@ impl FromStr for SourceSpec {
             }
             _ => Err(ConfigError::Value {
                 what: "source",
-                value: text.to_owned(),
+                // What stands behind the kind can hold a secret.
+                value: format!("{kind}:…"),
                 reason: "expected stdin, modal:APP, modal:APP@ENVIRONMENT, command:COMMAND, \
                          file:PATH-OR-PATTERN or http:URL"
                     .into(),
@@ -298,14 +299,8 @@ impl std::fmt::Display for SourceSpec {
                 environment: Some(environment),
             } => write!(f, "modal:{app}@{environment}"),
             Self::Command(command) => {
-                // What stands behind the program, or before it as NAME=VALUE, can hold a secret.
-                let mut words = command.split_whitespace();
-                let program = words.find(|word| !word.contains('=')).unwrap_or("sh");
-                write!(
-                    f,
-                    "command:{program}#{:04x}",
-                    xxh3_64(command.as_bytes()) & 0xffff
-                )
+                let hash = short_hash(command);
+                write!(f, "command:{}#{hash}", program(command))
             }
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Http(url) => write!(f, "http:{}", without_secrets(url)),
@@ -313,15 +308,54 @@ impl std::fmt::Display for SourceSpec {
     }
 }
 
-/// A URL without user, password, query and fragment, which can hold secrets.
+/// Tells sources apart whose names would be the same, and too short to tell anything of a secret.
+fn short_hash(text: &str) -> String {
+    format!("{:04x}", xxh3_64(text.as_bytes()) & 0xffff)
+}
+
+/// The program that a command begins with. What stands behind it, or before it as `NAME=VALUE`, can
+/// hold a secret; so can any word where quotes come first.
+fn program(command: &str) -> &str {
+    let is_plain = |word: &str| {
+        word.chars()
+            .all(|c| c.is_ascii_alphanumeric() || "/._+-".contains(c))
+    };
+    command
+        .split_whitespace()
+        .take_while(|word| !word.contains(['"', '\'', '\\', '`', '$']))
+        .find(|word| !word.contains('='))
+        .filter(|word| is_plain(word))
+        .unwrap_or("sh")
+}
+
+/// Words by which the parameters of a URL that hold secrets are known.
+const SECRETS: [&str; 9] = [
+    "token", "key", "secret", "pass", "pwd", "sig", "auth", "cred", "session",
+];
+
+/// A URL without user, password, query and fragment, which can hold secrets. Of a query that says more
+/// than who asks a hash stays, so that two streams of one server are two sources, and remain the same
+/// ones when a token is replaced.
 fn without_secrets(url: &str) -> String {
-    let plain = url.split(['?', '#']).next().unwrap_or_default();
+    let url = url.split('#').next().unwrap_or_default();
+    let (plain, query) = url.split_once('?').unwrap_or((url, ""));
     let (scheme, rest) = plain.split_once("://").unwrap_or(("http", plain));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let host = authority
         .rsplit_once('@')
         .map_or(authority, |(_, host)| host);
-    format!("{scheme}://{host}/{path}")
+    let telling: Vec<_> = query
+        .split('&')
+        .filter(|pair| {
+            let key = pair.split('=').next().unwrap_or_default().to_lowercase();
+            !key.is_empty() && !SECRETS.iter().any(|word| key.contains(word))
+        })
+        .collect();
+    let mark = match telling.as_slice() {
+        [] => String::new(),
+        telling => format!("#{}", short_hash(&telling.join("&"))),
+    };
+    format!("{scheme}://{host}/{path}{mark}")
 }
 
 impl SourceSpec {
@@ -486,14 +520,36 @@ mod tests {
     fn a_source_is_named_without_what_can_be_secret() {
         assert_eq!(name("modal:app@prod"), "modal:app@prod");
         assert_eq!(name("file: /var/log/*.log"), "file:/var/log/*.log");
-        let command = name("command:KEY=hidden flyctl logs --token hidden");
-        assert!(command.starts_with("command:flyctl#"), "{command}");
-        assert!(!command.contains("hidden"));
-        let word = "hidden";
-        let url = name(&format!(
-            "https://me:{word}@logs.example/stream?token={word}"
-        ));
-        assert_eq!(url, "http:https://logs.example/stream");
+        let word = ["hid", "den"].concat();
+        for (command, program) in [
+            (format!("KEY={word} flyctl logs --token {word}"), "flyctl"),
+            (format!("KEY=\"a {word}\" flyctl logs"), "sh"),
+            (format!("KEY=$(cat {word}) flyctl logs"), "sh"),
+            (format!("curl https://me:{word}@logs.example/x"), "curl"),
+        ] {
+            let name = name(&format!("command:{command}"));
+            assert!(name.starts_with(&format!("command:{program}#")), "{name}");
+            assert!(!name.contains(&word), "{name}");
+        }
+        let url = |query: &str| name(&format!("https://me:{word}@logs.example/stream{query}"));
+        assert_eq!(url(""), "http:https://logs.example/stream");
+        assert_eq!(url(&format!("?access_token={word}")), url(""));
+    }
+
+    #[test]
+    fn streams_of_one_server_are_told_apart_and_survive_a_new_token() {
+        let url = |query: &str| name(&format!("https://logs.example/stream?{query}"));
+        assert_ne!(url("app=a"), url("app=b"));
+        assert_eq!(url("app=a&token=1"), url("app=a&token=2"));
+    }
+
+    #[test]
+    fn a_mistake_in_a_source_is_told_without_what_can_be_secret() {
+        let word = ["hid", "den"].concat();
+        for text in [format!("htps://me:{word}@x"), format!("comand:KEY={word}")] {
+            let error = text.parse::<SourceSpec>().unwrap_err().to_string();
+            assert!(!error.contains(&word), "{error}");
+        }
     }
 
     #[test]

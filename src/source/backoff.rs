@@ -26,6 +26,11 @@ impl Backoff {
         self.began = Instant::now();
     }
 
+    /// Enters that a try was good, however short.
+    pub(super) fn good(&mut self) {
+        self.next = self.first;
+    }
+
     /// The pause after a try that ended now. One that lasted longer than the longest pause was good.
     pub(super) fn pause(&mut self) -> Duration {
         if self.began.elapsed() > self.longest {

@@ -41,6 +41,8 @@ enum Over {
 impl PullSource {
     /// Reads until told to stop, or until the server says that there is no more.
     pub async fn run(self, out: Outlet) -> Result<(), SourceError> {
+        // An error: another one is installed already.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
@@ -55,6 +57,7 @@ impl PullSource {
         let mut away_since: Option<DateTime<Utc>> = None;
         loop {
             backoff.begin();
+            let before = last_id.clone();
             let over = self
                 .once(&client, &out, &mut last_id, &mut away_since)
                 .await?;
@@ -65,6 +68,10 @@ impl PullSource {
             out.status
                 .restarts
                 .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if last_id != before {
+                // It got on: many servers end even a good answer every minute.
+                backoff.good();
+            }
             out.pause(backoff.pause()).await?;
         }
     }

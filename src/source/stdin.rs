@@ -1,7 +1,7 @@
 //! Standard input: a pipe that can't be read twice. What was read and not yet committed when the
 //! process is killed is gone; at most one flush interval.
 
-use std::io::Read as _;
+use std::io::Read;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,11 +16,21 @@ pub struct StdinSource;
 
 impl StdinSource {
     /// Reads until end of input or cancellation; `progress` is told the bytes of each read.
+    pub async fn run(
+        self,
+        out: Outlet,
+        progress: impl Fn(usize) + Send + 'static,
+    ) -> Result<(), SourceError> {
+        self.read(std::io::stdin(), out, progress).await
+    }
+
+    /// Reads another pipe in the same way.
     ///
     /// A thread of its own reads: a blocking read of a terminal or an idle pipe can't be cancelled,
     /// and a runtime would wait for it at shutdown. The thread ends with the process.
-    pub async fn run(
+    pub async fn read(
         self,
+        input: impl Read + Send + 'static,
         out: Outlet,
         progress: impl Fn(usize) + Send + 'static,
     ) -> Result<(), SourceError> {
@@ -38,7 +48,7 @@ impl StdinSource {
             .name("stdin".into())
             .spawn(move || {
                 // An error: the waiting side was cancelled and nobody wants the answer any more.
-                let _ = done.send(read_to_end(&sender, &reader_stream, counted));
+                let _ = done.send(read_to_end(input, &sender, &reader_stream, counted));
             });
         spawned.map_err(read_error)?;
         tokio::select! {
@@ -52,11 +62,11 @@ impl StdinSource {
 }
 
 fn read_to_end(
+    mut input: impl Read,
     out: &WeakSender<Input>,
     stream: &StreamId,
     progress: impl Fn(usize),
 ) -> Result<(), SourceError> {
-    let mut input = std::io::stdin().lock();
     loop {
         let mut buffer = vec![0; CHUNK_BYTES];
         let count = match input.read(&mut buffer) {

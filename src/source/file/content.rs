@@ -72,11 +72,32 @@ impl Inode {
     }
 }
 
+/// Reads a compressed file without moving the place at which others read it.
+#[derive(Debug)]
+struct FromStart {
+    file: File,
+    offset: u64,
+}
+
+impl Read for FromStart {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.offset)?;
+        self.offset += count as u64;
+        Ok(count)
+    }
+}
+
+type Gzip = MultiGzDecoder<BufReader<FromStart>>;
+
 /// An open log file.
 #[derive(Debug)]
 pub(super) struct Content {
     file: File,
-    gzip: Option<MultiGzDecoder<BufReader<File>>>,
+    gzip: Option<Gzip>,
+    /// Size of a compressed file when its end was found to be missing: it is still being written.
+    cut_at: Option<u64>,
+    /// Whether a read met other contents than the file had when it was opened.
+    pub(super) was_changed: bool,
     /// Bytes handed out or skipped, decompressed.
     pub(super) offset: u64,
     pub(super) fingerprint: Fingerprint,
@@ -88,16 +109,17 @@ impl Content {
         let is_gzip = path.extension().is_some_and(|ending| ending == "gz");
         let mut content = Self {
             gzip: None,
+            cut_at: None,
+            was_changed: false,
             offset: 0,
             fingerprint: Fingerprint::of(&[]),
             file,
         };
         if is_gzip {
-            let head = content.head(path)?;
-            content.fingerprint = Fingerprint::of(&head);
-            content.gzip = Some(gzip(path)?);
+            content.gzip = Some(content.gunzip()?);
+            content.fingerprint = Fingerprint::of(&content.head()?);
         } else {
-            content.fingerprint = Fingerprint::of(&content.plain_head()?);
+            content.fingerprint = Fingerprint::of(&content.head()?);
         }
         Ok(content)
     }
@@ -116,22 +138,19 @@ impl Content {
     }
 
     /// Whether this is the file of a position and reaches as far.
-    pub(super) fn continues(&self, position: &Position, path: &Path) -> io::Result<bool> {
-        let head = if self.is_gzip() {
-            self.head(path)?
-        } else {
-            self.plain_head()?
-        };
+    pub(super) fn continues(&self, position: &Position) -> io::Result<bool> {
+        let head = self.head()?;
         let reaches = self.is_gzip() || self.length()? >= position.offset;
         Ok(reaches && position.fingerprint.fits(&head))
     }
 
-    /// Whether the file still begins as it did. Takes in what a young file has gained since.
-    pub(super) fn is_unchanged(&mut self) -> io::Result<bool> {
-        if self.is_gzip() {
-            return Ok(true);
-        }
-        let head = self.plain_head()?;
+    /// Whether the file holds something else than when it was opened. Takes in what a young file has gained since.
+    pub(super) fn has_changed(&mut self) -> io::Result<bool> {
+        Ok(self.was_changed || !self.is_unchanged()?)
+    }
+
+    fn is_unchanged(&mut self) -> io::Result<bool> {
+        let head = self.head()?;
         if self.fingerprint.length > 0 && !self.fingerprint.fits(&head) {
             return Ok(false);
         }
@@ -144,7 +163,11 @@ impl Content {
     /// Goes on behind an offset.
     pub(super) fn skip_to(&mut self, offset: u64) -> io::Result<()> {
         if let Some(gzip) = &mut self.gzip {
-            io::copy(&mut gzip.take(offset - self.offset), &mut io::sink())?;
+            match io::copy(&mut gzip.take(offset - self.offset), &mut io::sink()) {
+                // It is shorter than it was: nothing of it is new.
+                Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+                _ => {}
+            }
         }
         self.offset = offset;
         Ok(())
@@ -152,28 +175,73 @@ impl Content {
 
     /// The next bytes; 0 at the end.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = match &mut self.gzip {
-            Some(gzip) => gzip.read(buffer)?,
-            None => self.file.read_at(buffer, self.offset)?,
+        let count = if self.is_gzip() {
+            self.read_gzip(buffer)?
+        } else {
+            self.read_plain(buffer)?
         };
         self.offset += count as u64;
         Ok(count)
     }
 
-    fn plain_head(&self) -> io::Result<Vec<u8>> {
-        let mut head = vec![0; HEAD];
-        let count = self.file.read_at(&mut head, 0)?;
-        head.truncate(count);
-        Ok(head)
+    /// What was read counts only if the file is still the same afterwards: one that was truncated and
+    /// has grown again meanwhile holds something else at the same place.
+    fn read_plain(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.offset)?;
+        let end = self.offset + count as u64;
+        if count > 0 && (self.length()? < end || !self.is_unchanged()?) {
+            self.was_changed = true;
+            return Ok(0);
+        }
+        Ok(count)
     }
 
-    fn head(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read_gzip(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.length()?;
+        if self.cut_at == Some(length) {
+            return Ok(0);
+        }
+        if self.cut_at.take().is_some() {
+            self.gzip = Some(self.gunzip()?);
+            let read = std::mem::take(&mut self.offset);
+            self.skip_to(read)?;
+        }
+        let Some(gzip) = &mut self.gzip else {
+            return Ok(0);
+        };
+        match gzip.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.cut_at = Some(length);
+                Ok(0)
+            }
+            read => read,
+        }
+    }
+
+    /// Whether a compressed file has no end yet.
+    pub(super) const fn is_cut(&self) -> bool {
+        self.cut_at.is_some()
+    }
+
+    /// Up to [`HEAD`] bytes from the beginning, decompressed.
+    fn head(&self) -> io::Result<Vec<u8>> {
         let mut head = Vec::with_capacity(HEAD);
-        gzip(path)?.take(HEAD as u64).read_to_end(&mut head)?;
-        Ok(head)
+        if !self.is_gzip() {
+            head.resize(HEAD, 0);
+            let count = self.file.read_at(&mut head, 0)?;
+            head.truncate(count);
+            return Ok(head);
+        }
+        match self.gunzip()?.take(HEAD as u64).read_to_end(&mut head) {
+            // It is still being written: what is there so far is known.
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
+            _ => Ok(head),
+        }
     }
-}
 
-fn gzip(path: &Path) -> io::Result<MultiGzDecoder<BufReader<File>>> {
-    Ok(MultiGzDecoder::new(BufReader::new(File::open(path)?)))
+    fn gunzip(&self) -> io::Result<Gzip> {
+        let file = self.file.try_clone()?;
+        let from_start = FromStart { file, offset: 0 };
+        Ok(MultiGzDecoder::new(BufReader::new(from_start)))
+    }
 }

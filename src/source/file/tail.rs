@@ -20,6 +20,11 @@ use crate::source::{Input, OffsetCheckpoint, StreamId, Tenure};
 const QUIET: Duration = Duration::from_millis(500);
 /// After this time the successor is read in any case.
 const ROTATION: Duration = Duration::from_secs(10);
+/// How long a renamed file must have been quiet before it is let go: of several writers one may notice
+/// the rename late.
+const LINGER: Duration = Duration::from_secs(60);
+/// Renamed files looked at beside their successor; more are rotated at once only by mistake.
+const MAX_LINGERING: usize = 4;
 
 /// A followed path.
 #[derive(Debug)]
@@ -32,6 +37,8 @@ pub(super) struct Tail {
     /// Rotated files to be read to their ends first.
     backlog: VecDeque<(PathBuf, u64)>,
     open: Option<Open>,
+    /// Renamed files that were read to their ends, and whose successor is being read.
+    lingering: VecDeque<Open>,
 }
 
 #[derive(Debug)]
@@ -68,6 +75,7 @@ impl Tail {
             resume,
             backlog: VecDeque::new(),
             open: None,
+            lingering: VecDeque::new(),
         }
     }
 
@@ -94,9 +102,10 @@ impl Tail {
             self.resume = Some(position);
             return Err(error);
         }
+        let more = self.read_lingering(out, buffer);
         for _ in 0..budget {
             if self.open.is_none() && !self.open_next()? {
-                return Ok(false);
+                return Ok(more);
             }
             if self.was_truncated()? {
                 if !self.go_on_in_copy()? {
@@ -108,9 +117,9 @@ impl Tail {
                 continue;
             }
             if !self.is_over()? {
-                return Ok(false);
+                return Ok(more);
             }
-            self.close(out);
+            self.leave(out);
         }
         Ok(true)
     }
@@ -118,7 +127,7 @@ impl Tail {
     /// Finds the file of a position, under its own name or rotated away, and what came after it.
     fn find(&mut self, position: &Position) -> io::Result<()> {
         match Content::open(&self.path) {
-            Ok(mut content) if content.continues(position, &self.path)? => {
+            Ok(mut content) if content.continues(position)? => {
                 content.skip_to(position.offset)?;
                 self.open = Some(self.opened(content, false)?);
                 return Ok(());
@@ -130,7 +139,7 @@ impl Tail {
         let siblings = siblings(&self.path);
         for (written, sibling) in &siblings {
             // One that vanishes or can't be read while we look is not the one.
-            let found = Content::open(sibling).and_then(|file| file.continues(position, sibling));
+            let found = Content::open(sibling).and_then(|file| file.continues(position));
             if !found.unwrap_or(false) {
                 continue;
             }
@@ -182,11 +191,11 @@ impl Tail {
             return Ok(false);
         };
         let length = open.content.length()?;
-        if open.content.is_gzip() || length == open.length_seen {
+        if open.content.is_gzip() || length == open.length_seen && !open.content.was_changed {
             return Ok(false);
         }
         open.length_seen = length;
-        Ok(length < open.content.offset || !open.content.is_unchanged()?)
+        Ok(length < open.content.offset || open.content.has_changed()?)
     }
 
     /// Goes on in the copy that was made before the truncation, where what was not read stands; whether
@@ -204,7 +213,7 @@ impl Tail {
             let Ok(mut copy) = Content::open(&sibling) else {
                 continue;
             };
-            if copy.continues(&position, &sibling).unwrap_or(false) {
+            if copy.continues(&position).unwrap_or(false) {
                 copy.skip_to(position.offset)?;
                 open.length_seen = copy.length()?;
                 open.content = copy;
@@ -250,17 +259,58 @@ impl Tail {
             Err(error) => return Err(error),
         };
         let replaced = Inode::of(&named) != open.content.inode()?;
-        if open.once && (replaced || !self.backlog.is_empty()) {
+        // Whoever compresses a rotated file may still be at it.
+        let waits = open.content.is_cut() && open.last_read.elapsed() < ROTATION;
+        if open.once && !waits && (replaced || !self.backlog.is_empty()) {
             return Ok(true);
         }
         if !replaced {
-            open.done = open.once;
+            open.done = open.once && !open.content.is_cut();
             open.replaced_at = None;
             return Ok(false);
         }
         let since = open.replaced_at.get_or_insert_with(Instant::now).elapsed();
         let quiet = open.last_read.elapsed() >= QUIET && named.len() > 0;
         Ok((quiet && since >= QUIET) || since >= ROTATION)
+    }
+
+    /// Reads on in renamed files; whether there was something. Their position is no place to resume:
+    /// that one is in the successor.
+    fn read_lingering(&mut self, out: &mut Vec<Input>, buffer: &mut [u8]) -> bool {
+        let mut found = false;
+        self.lingering.retain_mut(|open| {
+            // One that can't be read any more has nothing more to give.
+            let count = open.content.read(buffer).ok();
+            let bytes = buffer.get(..count.unwrap_or(0)).unwrap_or_default();
+            if !bytes.is_empty() {
+                open.last_read = Instant::now();
+                found = true;
+                out.push(Input::Bytes {
+                    stream: open.stream.clone(),
+                    bytes: Bytes::copy_from_slice(bytes),
+                    checkpoint: None,
+                });
+            }
+            let stays = count.is_some() && open.last_read.elapsed() < LINGER;
+            if !stays {
+                out.push(Input::End(open.stream.clone()));
+            }
+            stays
+        });
+        found
+    }
+
+    /// Turns to the next file; a renamed one is looked at for some time more.
+    fn leave(&mut self, out: &mut Vec<Input>) {
+        if self.open.as_ref().is_some_and(|open| open.once) {
+            return self.close(out);
+        }
+        if self.lingering.len() == MAX_LINGERING
+            && let Some(oldest) = self.lingering.pop_front()
+        {
+            out.push(Input::End(oldest.stream));
+        }
+        self.lingering.extend(self.open.take());
     }
 
     fn close(&mut self, out: &mut Vec<Input>) {
