@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{Config, SourceSpec};
 use crate::model::Regions;
@@ -234,20 +235,18 @@ impl Collection {
     async fn wait(&mut self, stays: bool) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut expiry = tokio::time::interval(EXPIRY_INTERVAL);
-        expiry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        expiry.tick().await;
+        // Beside the signals: an answer of the database may be long in coming.
+        let expiring = expire_now_and_then(
+            Arc::clone(&self.store),
+            Arc::clone(&self.pipeline.stats),
+            self.deadline,
+        );
+        let _expiring = AbortOnDropHandle::new(tokio::spawn(expiring));
         let mut last = Ok(());
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = expiry.tick() => {
-                    let (store, stats) = (self.store.as_ref(), &self.pipeline.stats);
-                    if let Err(error) = expire(store, stats, Utc::now(), self.deadline).await {
-                        tracing::warn!(%error, "cannot look for spans past their deadline; trying again later");
-                    }
-                }
                 Some(ended) = self.sources.join_next() => {
                     last = ended.unwrap_or(Ok(()));
                     if self.sources.is_empty() && !stays {
@@ -259,6 +258,16 @@ impl Collection {
         drop(last);
         tracing::info!("told to stop; storing what was read");
         Ok(())
+    }
+}
+
+/// Marks open spans that are past their deadline, for ever.
+async fn expire_now_and_then(store: Arc<dyn Store>, stats: Arc<Stats>, deadline: Duration) {
+    loop {
+        tokio::time::sleep(EXPIRY_INTERVAL).await;
+        if let Err(error) = expire(store.as_ref(), &stats, Utc::now(), deadline).await {
+            tracing::warn!(%error, "cannot look for spans past their deadline; trying again later");
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::Parts;
 use super::api::json_text;
+use crate::pipeline::{Health, metrics_of_server};
 
 pub(super) fn routes() -> Router<Arc<Parts>> {
     Router::new()
@@ -38,7 +39,8 @@ async fn ready(State(parts): State<Arc<Parts>>) -> Response {
 }
 
 async fn metrics(State(parts): State<Arc<Parts>>) -> Response {
-    let text = parts.health.as_ref().map(|health| health.metrics());
+    let health = parts.health.as_ref();
+    let text = health.map_or_else(metrics_of_server, Health::metrics);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, kind)], text.unwrap_or_default()).into_response()
+    ([(CONTENT_TYPE, kind)], text).into_response()
 }

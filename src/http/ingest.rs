@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 
@@ -65,7 +65,15 @@ async fn otlp(parts: &Parts, signal: Signal, headers: &HeaderMap, body: Bytes) -
     };
     match taken.await {
         Ok(answer) => ([(CONTENT_TYPE, encoding.content_type())], answer).into_response(),
-        Err(error) => refused(&error),
+        Err(error) => {
+            let (head, _) = refused(&error).into_parts();
+            let body = encoding.refusal(&error.to_string());
+            let mut answer = Response::from_parts(head, body.into());
+            let kind = HeaderValue::from_static(encoding.content_type());
+            answer.headers_mut().insert(CONTENT_TYPE, kind);
+            answer.headers_mut().remove(CONTENT_LENGTH);
+            answer
+        }
     }
 }
 
@@ -117,13 +125,13 @@ async fn plain(headers: &HeaderMap, body: Bytes) -> Result<Bytes, PushError> {
 fn refused(error: &PushError) -> Response {
     let status = match error {
         PushError::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
-        PushError::Stopped => StatusCode::SERVICE_UNAVAILABLE,
+        PushError::Away { .. } | PushError::Stopped => StatusCode::SERVICE_UNAVAILABLE,
         PushError::Unreadable(_) => StatusCode::BAD_REQUEST,
         PushError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         PushError::UnknownEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
     };
     let mut answer = refusal(status, &error.to_string());
-    if let PushError::Busy { retry_after } = error {
+    if let Some(retry_after) = error.retry_after() {
         let seconds = retry_after.as_secs().into();
         answer.headers_mut().insert(RETRY_AFTER, seconds);
     }

@@ -1,5 +1,6 @@
 //! Collects changed spans until a batch is full or old enough, and splits it among the writers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -67,6 +68,8 @@ struct Stage {
     loose: Batch,
     marks: Vec<Checkpoint>,
     acknowledgements: Vec<oneshot::Sender<()>>,
+    /// The sources that something unflushed came from, and since when.
+    sources: BTreeMap<Arc<str>, std::time::Instant>,
     /// When the oldest unflushed input must be written.
     due: Option<Instant>,
 }
@@ -87,6 +90,7 @@ impl Stage {
             loose: Batch::default(),
             marks: Vec::new(),
             acknowledgements: Vec::new(),
+            sources: BTreeMap::new(),
             due: None,
         }
     }
@@ -100,6 +104,12 @@ impl Stage {
         };
         let due = Instant::now() + age;
         self.due = Some(self.due.map_or(due, |known| known.min(due)));
+        if let Input::Bytes { stream, .. } | Input::Messages { stream, .. } = &input
+            && !self.sources.contains_key(stream.source())
+        {
+            let since = Instant::now().into_std();
+            self.sources.insert(Arc::clone(stream.source()), since);
+        }
         match input {
             Input::Bytes {
                 stream,
@@ -155,6 +165,7 @@ impl Stage {
             checkpoints,
             acknowledgements: std::mem::take(&mut self.acknowledgements),
             opened: Instant::now().into_std(),
+            sources: std::mem::take(&mut self.sources),
         };
         if flush.parts == 0 && flush.checkpoints.is_empty() && flush.acknowledgements.is_empty() {
             return self.flush_checkpoints().await;

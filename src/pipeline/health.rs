@@ -46,6 +46,13 @@ pub struct SourceReadiness {
     pub lines: u64,
     /// Lines known to be lost.
     pub lost: u64,
+    /// Milliseconds that the oldest line of it has been waiting for its commit.
+    pub lag_ms: u64,
+}
+
+/// Counters of a process that does not collect.
+pub fn metrics_of_server() -> String {
+    metrics::render(None)
 }
 
 impl Health {
@@ -71,6 +78,7 @@ impl Health {
                 lag.as_secs()
             ));
         }
+        let lags = self.stats.lags();
         let mut sources = Vec::new();
         for source in self.stats.sources.all() {
             let state = source.state();
@@ -84,6 +92,9 @@ impl Health {
                 last_input: source.last_input().map(|at| at.to_rfc3339()),
                 lines: source.lines.load(std::sync::atomic::Ordering::Relaxed),
                 lost: source.lost.load(std::sync::atomic::Ordering::Relaxed),
+                lag_ms: lags
+                    .get(source.name())
+                    .map_or(0, |lag| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)),
             });
         }
         Readiness {
@@ -97,6 +108,6 @@ impl Health {
 
     /// All counters in Prometheus' text form.
     pub fn metrics(&self) -> String {
-        metrics::render(&self.stats)
+        metrics::render(Some(&self.stats))
     }
 }

@@ -7,7 +7,7 @@
 //! A checkpoint that lags is harmless (what is read again changes no row); one that leads is a loss.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
@@ -41,6 +41,8 @@ pub(super) struct Flush {
     pub(super) checkpoints: Vec<Checkpoint>,
     pub(super) acknowledgements: Vec<oneshot::Sender<()>>,
     pub(super) opened: Instant,
+    /// The sources that it holds input of, and since when.
+    pub(super) sources: BTreeMap<Arc<str>, Instant>,
 }
 
 impl Flush {
@@ -54,6 +56,9 @@ impl Flush {
                 .all(|new| new.source != known.source)
         });
         self.checkpoints.extend(later.checkpoints);
+        for (source, since) in later.sources {
+            self.sources.entry(source).or_insert(since);
+        }
         self.acknowledgements.extend(later.acknowledgements);
         // Whoever gave up waiting needs no answer.
         self.acknowledgements.retain(|waiting| !waiting.is_closed());
@@ -128,6 +133,19 @@ impl Ledger {
         let state = self.lock();
         let oldest = state.flushes.front();
         oldest.map_or(Duration::ZERO, |flush| flush.opened.elapsed())
+    }
+
+    /// The same for each source that has something waiting.
+    pub(super) fn lags(&self) -> BTreeMap<Arc<str>, Duration> {
+        let state = self.lock();
+        let mut lags = BTreeMap::new();
+        for flush in &state.flushes {
+            for (source, since) in &flush.sources {
+                let lag = since.elapsed();
+                lags.entry(Arc::clone(source)).or_insert(lag);
+            }
+        }
+        lags
     }
 
     /// A part is committed, with the checkpoints it carried.

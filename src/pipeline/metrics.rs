@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, text::encode};
@@ -18,10 +18,10 @@ use prometheus_client::registry::Registry;
 use super::stats::Stats;
 use crate::source::{SourceState, SourceStatus};
 
-/// All counters as they are now.
-pub(super) fn render(stats: &Arc<Stats>) -> String {
+/// All counters as they are now; without a pipeline, only which program this is.
+pub(super) fn render(stats: Option<&Arc<Stats>>) -> String {
     let mut registry = Registry::with_prefix("beacon_collector");
-    registry.register_collector(Box::new(Scrape(Arc::clone(stats))));
+    registry.register_collector(Box::new(Scrape(stats.cloned())));
     let mut text = String::new();
     // Writing to a String can't fail.
     let _ = encode(&mut text, &registry);
@@ -29,15 +29,19 @@ pub(super) fn render(stats: &Arc<Stats>) -> String {
 }
 
 #[derive(Debug)]
-struct Scrape(Arc<Stats>);
+struct Scrape(Option<Arc<Stats>>);
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let encoder = &mut encoder;
-        pipeline(&self.0, encoder)?;
-        delivery(&self.0, encoder)?;
-        tables(&self.0, encoder)?;
-        sources(&self.0, encoder)
+        about(encoder)?;
+        let Some(stats) = &self.0 else {
+            return Ok(());
+        };
+        pipeline(stats, encoder)?;
+        delivery(stats, encoder)?;
+        tables(stats, encoder)?;
+        sources(stats, encoder)
     }
 }
 
@@ -158,6 +162,9 @@ fn tables(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     Ok(())
 }
 
+/// Reads a gauge of a source; none where it has no value yet.
+type Gauge<'a> = &'a dyn Fn(&SourceStatus) -> Option<f64>;
+
 fn sources(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     type Field = fn(&SourceStatus) -> &AtomicU64;
     let counters: [(&str, &str, Field); 6] = [
@@ -188,24 +195,39 @@ fn sources(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
             metric.encode(family.encode_family(&[("source", &**source.name())])?)?;
         }
     }
-    let help = "1 when the source runs";
-    let mut family = encoder.encode_descriptor("source_up", help, None, MetricType::Gauge)?;
-    for source in &listed {
-        let metric = ConstGauge::new(i64::from(source.state() == SourceState::Running));
-        metric.encode(family.encode_family(&[("source", &**source.name())])?)?;
-    }
-    let help = "When something was last read";
-    let mut family = encoder.encode_descriptor(
-        "source_last_input_timestamp_seconds",
-        help,
-        None,
-        MetricType::Gauge,
-    )?;
-    for source in listed.iter().filter(|source| source.last_input().is_some()) {
-        let at = source.last_input().map_or(0, |at| at.timestamp());
-        ConstGauge::new(at).encode(family.encode_family(&[("source", &**source.name())])?)?;
+    let lags = stats.lags();
+    let gauges: [(&str, &str, Gauge<'_>); 3] = [
+        ("source_up", "1 when the source runs", &|source| {
+            Some(f64::from(u8::from(source.state() == SourceState::Running)))
+        }),
+        (
+            "source_lag_seconds",
+            "Age of the oldest input of the source that is not committed",
+            &|source| Some(lags.get(source.name()).map_or(0.0, Duration::as_secs_f64)),
+        ),
+        (
+            "source_last_input_timestamp_seconds",
+            "When something was last read",
+            &|source| source.last_input().map(|at| at.timestamp() as f64),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for source in &listed {
+            let Some(value) = value(source) else { continue };
+            let metric = ConstGauge::new(value);
+            metric.encode(family.encode_family(&[("source", &**source.name())])?)?;
+        }
     }
     Ok(())
+}
+
+/// What is said of a process that does not collect: which program it is.
+fn about(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "1, with the version of the program";
+    let mut family = encoder.encode_descriptor("build_info", help, None, MetricType::Gauge)?;
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    ConstGauge::new(1_i64).encode(family.encode_family(&version)?)
 }
 
 fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
@@ -223,10 +245,14 @@ mod tests {
         let source = stats.sources.named("file:/var/log/\"x\".log");
         source.lines.store(7, Relaxed);
         source.enter(SourceState::Running);
-        let text = render(&stats);
+        let text = render(Some(&stats));
         let line = r#"beacon_collector_source_lines_total{source="file:/var/log/\"x\".log"} 7"#;
         assert!(text.contains(line), "{text}");
         assert!(text.contains("beacon_collector_store_up 1.0"), "{text}");
+        assert!(
+            text.contains("beacon_collector_source_lag_seconds{source="),
+            "{text}"
+        );
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }

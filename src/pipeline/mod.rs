@@ -28,7 +28,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 pub use expire::expire;
-pub use health::{Health, Readiness, SourceReadiness};
+pub use health::{Health, Readiness, SourceReadiness, metrics_of_server};
 pub use keep::{Keep, Keeper, RETENTION_LEASE, Retention};
 pub use link::{LinkSummary, Linker};
 pub use pair::Pairer;

@@ -25,6 +25,8 @@ use crate::store::{Batch, Checkpoint, Entry, Lane, Spool, SpoolError, Store, Sto
 const PART_QUEUE: usize = 1;
 /// First and longest pause between tries.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// Shortest pause after a refusal.
+const REFUSED: Duration = Duration::from_secs(1);
 /// A write that takes longer is no longer waited for: what comes goes to the spool.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Rows from the spool that are stored in one transaction.
@@ -336,12 +338,11 @@ impl Writer {
         let stats = &self.shared.stats;
         stats.retries.fetch_add(1, Relaxed);
         stats.store_answered(Some(error.to_string()));
-        // Somebody has to change something: asking often does not help.
-        self.pause = if error.is_transient() {
-            (self.pause * 2).min(PAUSES.1)
-        } else {
-            PAUSES.1
-        };
+        self.pause = (self.pause * 2).min(PAUSES.1);
+        if !error.is_transient() {
+            // Somebody has to change something: asking often does not help.
+            self.pause = self.pause.max(REFUSED);
+        }
         if !self.failing {
             tracing::warn!(%error, writer = self.number, "cannot store; spooling until the store is back");
         }

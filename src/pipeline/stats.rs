@@ -137,6 +137,11 @@ impl Stats {
         self.ledger.lag()
     }
 
+    /// The same for each source that has something waiting.
+    pub fn lags(&self) -> BTreeMap<Arc<str>, Duration> {
+        self.ledger.lags()
+    }
+
     /// Why the last write failed; none when it did not.
     pub fn store_trouble(&self) -> Option<String> {
         let trouble = self.store_trouble.lock();
@@ -169,6 +174,7 @@ impl Stats {
 
     /// Enters whether the last write failed, and why.
     pub(super) fn store_answered(&self, trouble: Option<String>) {
+        self.sources.set_store_is_away(trouble.is_some());
         let mut known = self
             .store_trouble
             .lock()

@@ -24,9 +24,15 @@ const MAX_NAME: usize = 100;
 /// Why a push was not taken.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PushError {
-    /// Too much is under way, or the store is away: 429 or 503.
+    /// Too much is under way, or the store is slow: 429.
     #[error("cannot store just now; send it again in {} s", .retry_after.as_secs())]
     Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The store is away; what is sent again and again meanwhile would only fill the spool: 503.
+    #[error("the database is away; send it again in {} s", .retry_after.as_secs())]
+    Away {
         /// When to try again.
         retry_after: Duration,
     },
@@ -42,6 +48,17 @@ pub enum PushError {
     /// The encoding is not known: 415.
     #[error("content encoding {0:?} is not supported; use gzip, zstd or none")]
     UnknownEncoding(String),
+}
+
+impl PushError {
+    /// When the same push may be sent again; none when that is of no use.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after } | Self::Away { retry_after } => Some(*retry_after),
+            Self::Stopped => Some(RETRY_AFTER),
+            Self::Unreadable(_) | Self::TooLarge(_) | Self::UnknownEncoding(_) => None,
+        }
+    }
 }
 
 /// Takes in what is pushed. Clones share its bound.
@@ -86,6 +103,11 @@ impl Intake {
         let busy = PushError::Busy {
             retry_after: RETRY_AFTER,
         };
+        if self.status_of.store_is_away() {
+            return Err(PushError::Away {
+                retry_after: RETRY_AFTER,
+            });
+        }
         let Ok(_place) = self.places.try_acquire() else {
             return Err(busy);
         };

@@ -2,7 +2,7 @@
 //! metrics. Refuses names without end: what strangers push under is bounded.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -131,6 +131,7 @@ impl SourceStatus {
 #[derive(Debug, Default)]
 pub struct Sources {
     listed: Mutex<BTreeMap<Arc<str>, Arc<SourceStatus>>>,
+    store_is_away: AtomicBool,
 }
 
 impl Sources {
@@ -153,6 +154,16 @@ impl Sources {
             })
         };
         Arc::clone(listed.entry(Arc::clone(&name)).or_insert_with(new))
+    }
+
+    /// Enters whether the store takes what is written.
+    pub fn set_store_is_away(&self, away: bool) {
+        self.store_is_away.store(away, Relaxed);
+    }
+
+    /// Whether what is read just now waits for the store to come back.
+    pub fn store_is_away(&self) -> bool {
+        self.store_is_away.load(Relaxed)
     }
 
     /// All of them, by name.

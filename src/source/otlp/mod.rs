@@ -25,6 +25,9 @@ use super::{Input, Intake, StreamId};
 /// The name under which everything that comes this way is known.
 const SOURCE: &str = "otlp";
 
+/// Number of the field `message` of a `google.rpc.Status`.
+const MESSAGE: u32 = 2;
+
 /// How a request is written; the answer is written alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
@@ -49,6 +52,18 @@ impl Encoding {
         match self {
             Self::Protobuf => "application/x-protobuf",
             Self::Json => "application/json",
+        }
+    }
+
+    /// The body of an answer that refuses: a `google.rpc.Status` with its message alone.
+    pub fn refusal(self, message: &str) -> Vec<u8> {
+        match self {
+            Self::Protobuf => {
+                let mut body = Vec::new();
+                prost::encoding::string::encode(MESSAGE, &message.to_owned(), &mut body);
+                body
+            }
+            Self::Json => serde_json::json!({ "message": message }).to_string().into(),
         }
     }
 
@@ -139,5 +154,7 @@ mod tests {
             Some(Encoding::Json)
         );
         assert_eq!(Encoding::of("text/plain"), None);
+        assert_eq!(Encoding::Protobuf.refusal("no"), b"\x12\x02no");
+        assert_eq!(Encoding::Json.refusal("no"), br#"{"message":"no"}"#);
     }
 }
