@@ -1,4 +1,8 @@
-"""Measures following. Usage: bench_follow.py BINARY [LINES_PER_SECOND [SECONDS]]"""
+"""Measures following. Usage: bench_follow.py BINARY [LINES_PER_SECOND [SECONDS [PART...]]]
+
+PARTs: follow idle away (all unless named), and catch-up, which needs a Postgres superuser's URL in
+BEACON_TEST_POSTGRES_URL (scripts/postgres.sh gives one).
+"""
 
 import os
 import pathlib
@@ -13,6 +17,8 @@ from datetime import datetime, timedelta, timezone
 BINARY = os.path.abspath(sys.argv[1])
 RATE = int(sys.argv[2]) if len(sys.argv) > 2 else 50_000
 SECONDS = int(sys.argv[3]) if len(sys.argv) > 3 else 10
+POSTGRES = os.environ.get("BEACON_TEST_POSTGRES_URL")
+PARTS = sys.argv[4:] or ["follow", "idle", "away"] + ["catch-up"] * bool(POSTGRES)
 TICK = 0.01
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 START = datetime(2026, 3, 1, tzinfo=timezone.utc)
@@ -134,6 +140,68 @@ def away():
     collector.stop()
 
 
-follow()
-idle()
-away()
+def sql(database, statement):
+    url = POSTGRES.rsplit("/", 1)[0] + "/" + database
+    done = subprocess.run(["psql", "-XAtqc", statement, url], capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def count(database):
+    # No table yet, or no connection: none.
+    return int(sql(database, "select count(*) from trace_spans where status = 'completed'") or 0)
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def spooled(home):
+    return sum(file.stat().st_size for file in home.rglob("*.spool"))
+
+
+def catch_up():
+    """The same lines, once with the database there and once after it was away while they came."""
+    spans = 100_000
+    text = "".join(lines(number) for number in range(1, spans))
+    took = {}
+    for case in ["there", "away"]:
+        database = f"catch_up_{case}"
+        sql("postgres", f"create database {database}")
+        home = pathlib.Path(tempfile.mkdtemp(prefix="beacon-catch-up-"))
+        log = home / "app.log"
+        log.write_text(lines(0), encoding="utf-8")
+        url = POSTGRES.rsplit("/", 1)[0] + "/" + database
+        collector = Collector(home, "--database", url, "--source", "file:app.log")
+        wait_for(lambda: count(database) == 1)
+        if case == "away":
+            sql("postgres", f"alter database {database} allow_connections false")
+            sql("postgres", f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}'")
+        with open(log, "a", encoding="utf-8") as file:
+            file.write(text)
+        if case == "away":
+            size = [-1]
+
+            def settled():
+                size.append(spooled(home))
+                time.sleep(1)
+                return size[-1] == size[-2] > 0
+
+            wait_for(settled)
+            sql("postgres", f"alter database {database} allow_connections true")
+            # The next try may be seconds away.
+            back = time.monotonic()
+            wait_for(lambda: count(database) > 1)
+            print(f"database away: {size[-1] / 1e6:.0f} MB spooled; first row {time.monotonic() - back:.1f} s after its return")
+        begin, first = time.monotonic(), count(database)
+        wait_for(lambda: count(database) == spans)
+        took[case] = (time.monotonic() - begin) * spans / (spans - first)
+        print(f"100,000 spans, database {case}: {took[case]:.1f} s")
+        collector.stop()
+    print(f"catching up at {took['there'] / took['away']:.2f} of the end-to-end rate")
+
+
+for part in PARTS:
+    {"follow": follow, "idle": idle, "away": away, "catch-up": catch_up}[part]()

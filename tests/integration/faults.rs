@@ -1,6 +1,6 @@
-//! A real Postgres that is cut off, slow, silent, restarted, read-only, out of connections or full, and
-//! a collector that is killed: no span may be lost or doubled. The table is printed and kept in
-//! `target/faults.txt`.
+//! A real Postgres that is cut off, slow, silent, restarted, read-only, failing over, out of connections
+//! or full, and a collector that is killed: no span may be lost or doubled. The tables are printed and
+//! kept in `target/faults-*.txt`; `scripts/faults.sh` puts them together.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::support::cluster::Cluster;
 use crate::support::collector::{Collector, Home, append, spans};
 use crate::support::database::{self, pooler_url, url_of};
 use crate::support::faulty::Chance;
-use crate::support::link::{Link, Proxy};
+use crate::support::link::{Link, Proxy, Way};
 
 /// Spans written while a fault is at work, and after it.
 const SPANS: usize = 6_000;
@@ -28,6 +28,8 @@ struct Outcome {
     tries: usize,
     lost: i64,
     doubled: i64,
+    /// From the end of the fault until everything was stored.
+    back_after: Duration,
 }
 
 /// A collector that follows a growing file into a database.
@@ -84,8 +86,11 @@ impl Trial {
     async fn finish(mut self, fault: &'static str) -> Outcome {
         append(&self.home.path("app.log"), &spans(self.written..SPANS));
         self.written = SPANS;
+        let mended = Instant::now();
         self.wait_for(SPANS as i64).await;
-        let outcome = self.outcome(fault, 1, SPANS).await;
+        let back_after = mended.elapsed();
+        let mut outcome = self.outcome(fault, 1, SPANS).await;
+        outcome.back_after = back_after;
         self.collector.stop();
         outcome
     }
@@ -98,6 +103,7 @@ impl Trial {
             tries,
             lost: spans as i64 - self.count(whole).await.unwrap(),
             doubled: self.count(rows).await.unwrap(),
+            back_after: Duration::ZERO,
         }
     }
 }
@@ -117,8 +123,8 @@ fn collect(home: &Home, url: &str) -> Collector {
 /// Prints the table, keeps it, and holds it against the promise.
 fn judge(name: &str, outcomes: &[Outcome]) {
     let mut table = format!(
-        "{:<44} {:>5} {:>6} {:>8}\n",
-        "fault", "tries", "lost", "doubled"
+        "{:<52} {:>5} {:>6} {:>8} {:>12}\n",
+        "fault", "tries", "lost", "doubled", "stored after"
     );
     for outcome in outcomes {
         let Outcome {
@@ -126,8 +132,14 @@ fn judge(name: &str, outcomes: &[Outcome]) {
             tries,
             lost,
             doubled,
+            back_after,
         } = outcome;
-        writeln!(table, "{fault:<44} {tries:>5} {lost:>6} {doubled:>8}").unwrap();
+        let after = format!("{:.1} s", back_after.as_secs_f64());
+        writeln!(
+            table,
+            "{fault:<52} {tries:>5} {lost:>6} {doubled:>8} {after:>12}"
+        )
+        .unwrap();
     }
     eprintln!("{table}");
     let kept = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("../{name}.txt"));
@@ -159,6 +171,67 @@ async fn no_fault_of_the_link_loses_or_doubles_a_span() {
         outcomes.push(trial.finish(fault).await);
     }
     judge("faults-link", &outcomes);
+}
+
+/// All at once: most of the time is spent waiting for an answer that does not come.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_silence_of_the_link_loses_or_doubles_a_span() {
+    let cluster = Cluster::start();
+    let cases = [
+        ("link silent", Link::Silent(Way::Both)),
+        ("nothing reaches the server", Link::Silent(Way::ToServer)),
+        ("no answer comes back", Link::Silent(Way::FromServer)),
+        (
+            "link silent in the middle of a COPY",
+            Link::SilentAt("PGCOPY", Way::Both),
+        ),
+        (
+            "link silent at the commit",
+            Link::SilentAt("COMMIT", Way::Both),
+        ),
+        (
+            "no answer to the commit",
+            Link::SilentAt("COMMIT", Way::FromServer),
+        ),
+    ];
+    let trials = cases.into_iter().enumerate().map(|(number, case)| {
+        let cluster = &cluster;
+        async move {
+            let (fault, link) = case;
+            let name = format!("silent{number}");
+            cluster.execute(&format!("create database {name}")).await;
+            let proxy = Proxy::before(cluster.port).await;
+            let url = cluster.url(&name, None);
+            let mut trial = Trial::start(&url, &cluster.url(&name, Some(proxy.port))).await;
+            proxy.set(link);
+            trial.write_for(FAULT).await;
+            proxy.set(Link::Whole);
+            trial.finish(fault).await
+        }
+    });
+    let outcomes = futures_util::future::join_all(trials).await;
+    judge("faults-silence", &outcomes);
+    // A write is given up after half a minute, and the next try must not wait for what it left behind.
+    let slowest = outcomes.iter().map(|outcome| outcome.back_after).max();
+    assert!(slowest < Some(Duration::from_secs(60)), "{slowest:?}");
+}
+
+/// A standby with everything that was committed takes over the address of its primary.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_loses_and_doubles_nothing() {
+    let mut primary = Cluster::start();
+    let standby = primary.standby();
+    let proxy = Proxy::before(primary.port).await;
+    let url = standby.url("postgres", None);
+    let mut trial = Trial::start(&url, &primary.url("postgres", Some(proxy.port))).await;
+    trial.write_for(FAULT / 2).await;
+    // Led to the standby before that may write.
+    primary.stop();
+    proxy.lead_to(standby.port);
+    trial.write_for(FAULT / 2).await;
+    standby.promote();
+    let outcome = trial.finish("failing over to a standby").await;
+    judge("faults-failover", &[outcome]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

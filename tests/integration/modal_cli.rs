@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::collector::Home;
+use crate::support::collector::{Collector, Home, append};
 use crate::support::faulty::Chance;
-use crate::support::modal::{Modal, Said, emitted, fixture, installed, stored};
+use crate::support::modal::{Modal, Said, emitted, fixture, stored};
 
 /// How long what was emitted may take to be stored, a busy machine and all.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -155,6 +155,18 @@ fn random_night(seed: u64) -> String {
                 let end = format!("{header}FAILED - error=RuntimeError: no, duration=0.5s\n");
                 events.push(entry(at + took, &end, live));
             }
+            2 => {
+                // One line in two entries, as an unbuffered print gives it.
+                events.push(entry(at + took, &format!("{header}SUCCESS - dura"), ""));
+                let rest = format!("tion=0.50s, tokens={number}\n");
+                events.push(entry(at + took + 5, &rest, ""));
+            }
+            3 => {
+                // Stamped before what was emitted earlier.
+                let end = format!("{header}SUCCESS - duration=0.50s, tokens={number}\n");
+                let late = format!(",\"ts\":{}", at + 1);
+                events.push(entry(at + took + 3_000, &end, &late));
+            }
             _ => {
                 let seconds = took as f64 / 1000.0;
                 let end = format!("{header}SUCCESS - duration={seconds:.2}s, tokens={number}\n");
@@ -207,19 +219,32 @@ async fn a_random_night_through_the_sdk() {
 }
 
 #[tokio::test]
-async fn an_unknown_app_a_missing_tool_and_a_missing_login_say_what_to_do() {
+async fn an_unknown_app_and_a_missing_login_say_what_to_do() {
     let scenario = fixture("bad-night.jsonl");
-    let modal = Modal::play(&scenario, &["--token", "some:other"]);
-    let home = Home::new();
-    let collector = modal.follow(&home, "modal-new", "cli");
-    wait_for_log(&collector, "modal setup").await;
-    drop((collector, modal));
+    for via in ["cli", "sdk"] {
+        let modal = Modal::play(&scenario, &["--token", "some:other"]);
+        let home = Home::new();
+        let collector = modal.follow(&home, "modal-new", via);
+        wait_for_log(&collector, "modal setup").await;
+        drop((collector, modal));
 
-    let home = Home::new();
-    let settings = format!(
-        "[modal]\nvia = \"cli\"\ncli = {:?}\n",
-        home.path("no/modal")
-    );
+        let modal = Modal::play(&scenario, &[]);
+        let home = Home::new();
+        let collector = modal.follow_app("nobody", &home, "modal-new", via);
+        wait_for_log(&collector, "Modal knows no app \"nobody\"").await;
+        wait_for_log(&collector, "modal app list").await;
+    }
+}
+
+/// A collector for an app, with a script of ours in the place of Modal's CLI.
+fn with_script(home: &Home, script: Option<&str>) -> Collector {
+    let cli = home.path("modal");
+    if let Some(script) = script {
+        append(&cli, script);
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&cli, executable).unwrap();
+    }
+    let settings = format!("[modal]\nvia = \"cli\"\ncli = {cli:?}\n");
     std::fs::write(home.path("beacon.toml"), settings).unwrap();
     let arguments = [
         "--listen",
@@ -229,12 +254,67 @@ async fn an_unknown_app_a_missing_tool_and_a_missing_login_say_what_to_do() {
         "--source",
         "modal:x",
     ];
-    let collector = home.start(home.command(&arguments));
-    wait_for_log(&collector, "pip install modal").await;
-    assert!(installed("modal-new", "modal").exists());
+    home.start(home.command(&arguments))
 }
 
-async fn wait_for_log(collector: &crate::support::collector::Collector, words: &str) {
+#[tokio::test]
+async fn a_missing_tool_and_one_without_the_flags_say_what_to_do() {
+    let home = Home::new();
+    wait_for_log(&with_script(&home, None), "pip install modal").await;
+    let home = Home::new();
+    let script = "#!/bin/sh\n\
+        [ \"$1\" = --version ] && exec echo modal client version: 1.6.4\n\
+        echo 'Error: No such option: --show-container-id' >&2; exit 2\n";
+    wait_for_log(
+        &with_script(&home, Some(script)),
+        "has not the flags that are needed; upgrade it",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_tool_that_reconnects_without_pause_is_stopped_and_started_again_later() {
+    let home = Home::new();
+    let script = "#!/bin/sh\n\
+        [ \"$1\" = --version ] && exec echo modal client version: 1.6.4\n\
+        case \"$*\" in *--since*) exit 0;; esac\n\
+        echo $$ >> starts\n\
+        while :; do echo '[modal-client] Stream closed. Retrying ...' >&2; done\n";
+    let collector = with_script(&home, Some(script));
+    let starts = || {
+        let pids = std::fs::read_to_string(home.path("starts")).unwrap_or_default();
+        pids.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while starts().len() < 2 {
+        assert!(Instant::now() < deadline, "{}", collector.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    wait_for_log(&collector, "control plane is not available").await;
+    let first = format!("/proc/{}", starts()[0]);
+    assert!(!Path::new(&first).exists(), "it goes on");
+}
+
+#[tokio::test]
+async fn a_notice_that_lines_were_dropped_is_entered_as_a_loss() {
+    for via in ["cli", "sdk"] {
+        let home = Home::new();
+        let scenario = home.path("limited.jsonl");
+        let notice = "{\"at_ms\":500,\"container\":\"ta-01R\",\
+            \"data\":\"Log rate limit exceeded: some logs were dropped\\n\"}\n";
+        append(&scenario, notice);
+        let modal = Modal::play(&scenario, &[]);
+        let collector = modal.follow(&home, "modal-new", via);
+        home.wait_for(
+            "select count(*) > 0 from loss_ledger where source = 'modal:beacon'",
+            1,
+        )
+        .await;
+        collector.stop();
+    }
+}
+
+async fn wait_for_log(collector: &Collector, words: &str) {
     let deadline = Instant::now() + PATIENCE;
     while !collector.log().contains(words) {
         assert!(Instant::now() < deadline, "{}", collector.log());

@@ -43,6 +43,69 @@ async fn a_file_is_followed_through_copy_and_truncation_and_the_copy_is_read_to_
 }
 
 #[tokio::test]
+async fn a_writer_that_notices_a_rename_late_is_read_to_its_end() {
+    let home = Home::new();
+    let path = home.path("app.log");
+    append(&path, &spans(0..5));
+    let collector = home.collect(&["file:app.log"]);
+    home.wait_for_completed(5).await;
+    std::fs::rename(&path, home.path("app.log.1")).unwrap();
+    append(&path, &spans(5..10));
+    // The successor is being read now.
+    home.wait_for_completed(10).await;
+    append(&home.path("app.log.1"), &spans(10..15));
+    append(&path, &spans(15..20));
+    home.wait_for_completed(20).await;
+    collector.stop();
+}
+
+#[tokio::test]
+async fn a_compressed_file_that_is_still_being_written_is_read_to_its_end_once() {
+    let home = Home::new();
+    let file = Vec::new();
+    let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::none());
+    gzip.write_all(spans(0..2_000).as_bytes()).unwrap();
+    let whole = gzip.finish().unwrap();
+    let path = home.path("old.log.gz");
+    let mut written = std::fs::File::create(&path).unwrap();
+    let (first, rest) = whole.split_at(whole.len() / 2);
+    written.write_all(first).unwrap();
+    let collector = home.collect(&["file:*.gz"]);
+    home.wait_for("select count(*) > 900 from trace_spans", 1)
+        .await;
+    written.write_all(rest).unwrap();
+    home.wait_for_completed(2_000).await;
+    let length = i64::try_from(spans(0..2_000).len()).unwrap();
+    let offset = "select json_extract(position, '$.offset') from checkpoints";
+    home.wait_for(offset, length).await;
+    collector.stop();
+    // What was read to its end is not read again.
+    let collector = home.collect(&["file:*.gz"]);
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    collector.stop();
+    let log = std::fs::read_to_string(home.path("collector.log")).unwrap();
+    let last = log.lines().rfind(|line| line.starts_with("read     "));
+    assert!(last.unwrap().starts_with("read     0 lines"), "{log}");
+}
+
+/// As a copy that was taken too early: what follows in the file was in no copy.
+#[tokio::test]
+async fn a_file_that_was_truncated_and_has_grown_again_is_read_from_its_beginning() {
+    let home = Home::new();
+    let path = home.path("app.log");
+    append(&path, &spans(0..30));
+    let collector = home.collect(&["file:app.log"]);
+    home.wait_for_completed(30).await;
+    for round in 1..6 {
+        std::fs::File::create(&path).unwrap();
+        append(&path, &spans(round * 100..round * 100 + 30 + round));
+        let so_far: usize = 30 + (1..=round).map(|round| 30 + round).sum::<usize>();
+        home.wait_for_completed(so_far as i64).await;
+    }
+    collector.stop();
+}
+
+#[tokio::test]
 async fn files_rotated_while_nobody_watched_are_read_to_their_ends() {
     let home = Home::new();
     let path = home.path("app.log");

@@ -1,4 +1,4 @@
-//! A Postgres server of a test's own, which may be restarted, starved and filled up.
+//! A Postgres server of a test's own, which may be restarted, starved, filled up and replaced.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,27 +13,14 @@ pub(crate) struct Cluster {
     /// Where it listens.
     pub(crate) port: u16,
     mounted: Option<PathBuf>,
+    /// Settings beyond the usual ones.
+    settings: &'static str,
 }
 
 impl Cluster {
-    /// Starts one with room for 20 connections.
+    /// Starts one with room for 60 connections.
     pub(crate) fn start() -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("beacon-faults")
-            .tempdir_in("/tmp")
-            .unwrap();
-        // The server's user must reach its data; Postgres refuses to run as root.
-        as_owner(dir.path());
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let cluster = Self {
-            dir,
-            port,
-            mounted: None,
-        };
+        let cluster = Self::prepare();
         let data = cluster.data();
         cluster.tool(
             "initdb",
@@ -53,15 +40,71 @@ impl Cluster {
         cluster
     }
 
+    /// A folder, and a port that is free.
+    fn prepare() -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("beacon-faults")
+            .tempdir_in("/tmp")
+            .unwrap();
+        // The server's user must reach its data; Postgres refuses to run as root.
+        as_owner(dir.path());
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        Self {
+            dir,
+            port,
+            mounted: None,
+            settings: "",
+        }
+    }
+
+    /// Starts a standby, which from then on has all that this one has told anybody to be committed.
+    pub(crate) fn standby(&mut self) -> Self {
+        let standby = Self::prepare();
+        let (from, data) = (self.port.to_string(), standby.data());
+        let copy = [
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &from,
+            "-U",
+            "postgres",
+            "-D",
+            &data,
+            "-R",
+            "-c",
+            "fast",
+        ];
+        standby.tool("pg_basebackup", &copy);
+        standby.control("start");
+        self.settings = "-c synchronous_standby_names=*";
+        self.restart();
+        standby
+    }
+
+    /// Ends the server as a crash does.
+    pub(crate) fn stop(&self) {
+        self.control("stop");
+    }
+
+    /// Makes a standby a server that may be written to.
+    pub(crate) fn promote(&self) {
+        self.tool("pg_ctl", &["-D", &self.data(), "-w", "-s", "promote"]);
+    }
+
     fn data(&self) -> String {
         self.dir.path().join("data").display().to_string()
     }
 
     fn control(&self, action: &str) {
         let options = format!(
-            "-p {} -c listen_addresses=127.0.0.1 -k {} -c max_connections=20 -c checkpoint_timeout=30min",
+            "-p {} -c listen_addresses=127.0.0.1 -k {} -c max_connections=60 -c checkpoint_timeout=30min {}",
             self.port,
-            self.dir.path().display()
+            self.dir.path().display(),
+            self.settings
         );
         let log = self.dir.path().join("server.log").display().to_string();
         self.tool(

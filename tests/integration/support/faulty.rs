@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,16 +32,26 @@ impl Chance {
     }
 }
 
-/// A store whose writes fail in half of all tries.
+/// A store whose writes fail in a third of all tries.
 #[derive(Debug)]
 pub(crate) struct Faulty {
     pub(crate) inner: Arc<dyn Store>,
     pub(crate) chance: Mutex<Chance>,
+    /// Whether the next write is refused until somebody helps.
+    pub(crate) refuses: AtomicBool,
 }
 
 impl Faulty {
+    pub(crate) fn new(inner: &Arc<dyn Store>, seed: u64) -> Self {
+        Self {
+            inner: Arc::clone(inner),
+            chance: Mutex::new(Chance(seed)),
+            refuses: AtomicBool::new(true),
+        }
+    }
+
     fn draw(&self) -> u64 {
-        self.chance.lock().unwrap().below(8)
+        self.chance.lock().unwrap().below(16)
     }
 
     fn away(&self) -> StoreError {
@@ -55,20 +66,25 @@ impl Faulty {
 impl Store for Faulty {
     async fn migrate(&self) -> Result<(), StoreError> {
         match self.draw() {
-            0..4 => Err(self.away()),
+            0..8 => Err(self.away()),
             _ => self.inner.migrate().await,
         }
     }
 
     async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
         match self.draw() {
-            0 => Err(self.away()),
+            0..2 => Err(self.away()),
+            5 if self.refuses.swap(false, Relaxed) => Err(StoreError::Refused {
+                action: "write",
+                reason: "drawn by lot".into(),
+                remedy: "somebody helps",
+            }),
             // Stored, but the answer is lost.
-            1 => {
+            2..4 => {
                 self.inner.write(batch).await?;
                 Err(self.away())
             }
-            2 => {
+            4 => {
                 tokio::time::sleep(Duration::from_millis(2_300)).await;
                 Err(self.away())
             }
@@ -82,7 +98,7 @@ impl Store for Faulty {
 
     async fn checkpoint(&self, source: &str) -> Result<Option<Value>, StoreError> {
         match self.draw() {
-            0..4 => Err(self.away()),
+            0..8 => Err(self.away()),
             _ => self.inner.checkpoint(source).await,
         }
     }

@@ -66,8 +66,20 @@ impl Modal {
         Self { child, port }
     }
 
-    /// Starts a collector that follows with a tool of an environment.
+    /// Starts a collector that follows the app with a tool of an environment.
     pub(crate) fn follow(&self, home: &Home, environment: &str, via: &str) -> Collector {
+        self.follow_app("beacon", home, environment, via)
+    }
+
+    /// The same for another app.
+    pub(crate) fn follow_app(
+        &self,
+        app: &str,
+        home: &Home,
+        environment: &str,
+        via: &str,
+    ) -> Collector {
+        let source = format!("modal:{app}");
         let settings = format!(
             "[modal]\nvia = {via:?}\ncli = {:?}\npython = {:?}\nreconcile_seconds = 2\nbackfill_hours = 1\n",
             installed(environment, "modal"),
@@ -80,9 +92,20 @@ impl Modal {
             "--config",
             "beacon.toml",
             "--source",
-            "modal:beacon",
+            &source,
         ];
         let mut command = home.command(&arguments);
+        // Surroundings in which the tools would print something else than the log.
+        for (name, value) in [
+            ("FORCE_COLOR", "1"),
+            ("TTY_COMPATIBLE", "1"),
+            ("TTY_INTERACTIVE", "1"),
+            ("PYTHONIOENCODING", "ascii"),
+            ("TZ", "Asia/Kolkata"),
+            ("LC_ALL", "C"),
+        ] {
+            command.env(name, value);
+        }
         // Any words will do as a token.
         command
             .env(
