@@ -76,9 +76,12 @@ pub enum Command {
     Trace {
         /// A trace id, a unique beginning of one, or the id out of a log line
         id: String,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        /// With --json: a span that is shown whole, by its id or a beginning of it
+        #[arg(long, value_name = "ID", requires = "json")]
+        span_id: Option<String>,
+        /// How it is printed
+        #[command(flatten)]
+        output: OutputArguments,
     },
     /// Why one execution failed or was slow
     #[command(visible_alias = "diagnose", alias = "diagnose_execution")]
@@ -150,14 +153,9 @@ pub enum Command {
         /// Ask the daemon at this address instead of the database, e.g. http://127.0.0.1:7410
         #[arg(long, env = "BEACON_URL", value_name = "URL")]
         url: Option<String>,
-        /// The daemon's token
-        #[arg(
-            long,
-            env = "BEACON_TOKEN",
-            hide_env_values = true,
-            value_name = "TOKEN"
-        )]
-        token: Option<String>,
+        /// A file whose first line is the daemon's token  [env: BEACON_TOKEN, the token itself]
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
     },
     /// Print what to put into the configuration of an MCP client
     #[command(after_help = help::MCP_CONFIG)]
@@ -167,6 +165,10 @@ pub enum Command {
         /// Use the daemon at this address instead of starting a command, e.g. http://127.0.0.1:7410
         #[arg(long, env = "BEACON_URL", value_name = "URL")]
         url: Option<String>,
+        /// Let the client send a token, which it takes from BEACON_TOKEN or asks for. Without this it does so
+        /// for a daemon on another host
+        #[arg(long, requires = "url")]
+        token: bool,
     },
     /// Create or complete the database schema
     #[command(after_help = help::MIGRATE)]
@@ -218,7 +220,10 @@ pub enum ClientName {
     /// Windsurf
     Windsurf,
     /// Claude Code
+    #[value(alias = "claude-code")]
     Claude,
+    /// Claude Desktop
+    ClaudeDesktop,
     /// Cursor
     Cursor,
     /// Visual Studio Code

@@ -16,7 +16,7 @@ use super::view;
 use crate::model::Execution;
 
 /// Successful executions compared with; the most recent are taken.
-const COHORT: usize = 20;
+pub const COHORT: usize = 20;
 /// Fewer than this tell a difference from chance badly.
 const ENOUGH: usize = 5;
 /// Executions of the cohort that are listed.
@@ -58,9 +58,9 @@ const STEPS: [Nearness; 4] = [
 ///
 /// Needs cases of recent successful executions within `window` before `now`, with their spans: of the
 /// same model in every region to begin with, of other models where there are few.
-pub fn compare(
+pub fn compare<'a>(
     case: &ExecutionCase,
-    candidates: &[ExecutionCase],
+    candidates: impl IntoIterator<Item = &'a ExecutionCase>,
     baselines: &Baselines,
     window: TimeDelta,
     now: DateTime<Utc>,
@@ -95,13 +95,13 @@ pub fn compare(
 /// The most recent successes at the nearest step that has enough; else at the one that has most.
 fn choose<'a>(
     case: &ExecutionCase,
-    candidates: &'a [ExecutionCase],
+    candidates: impl IntoIterator<Item = &'a ExecutionCase>,
     baselines: &Baselines,
     since: DateTime<Utc>,
 ) -> (Vec<&'a ExecutionCase>, Nearness) {
     let when = |row: &Execution| row.completed_at.or(row.created_at).or(row.started_at);
     let own = kind(&case.execution, baselines);
-    let mut recent: Vec<&ExecutionCase> = (candidates.iter())
+    let mut recent: Vec<&ExecutionCase> = (candidates.into_iter())
         .filter(|other| other.execution.id != case.execution.id)
         .filter(|other| Outcome::of(&other.execution) == Outcome::Succeeded)
         .filter(|other| when(&other.execution).is_some_and(|at| at >= since))

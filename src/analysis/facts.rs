@@ -26,10 +26,15 @@ pub(crate) enum Outcome {
 impl Outcome {
     /// Reads the row.
     pub(crate) fn of(execution: &Execution) -> Self {
-        match SpanStatus::parse(&execution.status) {
+        Self::read(&execution.status, execution.completed_at.is_some())
+    }
+
+    /// Reads what a row's status and its end say.
+    pub(crate) fn read(status: &str, ended: bool) -> Self {
+        match SpanStatus::parse(status) {
             SpanStatus::Completed => Self::Succeeded,
             SpanStatus::Failed | SpanStatus::Timeout => Self::Failed,
-            SpanStatus::Started if execution.completed_at.is_some() => Self::Failed,
+            SpanStatus::Started if ended => Self::Failed,
             SpanStatus::Started => Self::Running,
         }
     }

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::facts::{Outcome, row_ms};
+use super::facts::Outcome;
 use super::report::{Change, ModelRegion, Performance, PreviousWindow, Stats, TimeWindow};
 use super::stats::{quantile, same_distribution, same_rate};
 use super::words::{duration, rfc3339, rounded};
-use crate::model::{Execution, Regions, Span, SpanStatus};
+use crate::model::{Regions, Span, SpanStatus, Tally};
 
 /// Below this probability a change is not taken for chance. Several are tested at once, so it is low.
 const SIGNIFICANT: f64 = 0.01;
@@ -25,8 +25,8 @@ pub struct Window {
     pub from: DateTime<Utc>,
     /// End, not included.
     pub to: DateTime<Utc>,
-    /// Executions written in it, filtered as asked.
-    pub executions: Vec<Execution>,
+    /// Executions written in it, filtered as asked and counted.
+    pub executions: Vec<Tally>,
     /// Modal spans that began in it, for tokens per second; may be a sample, may be empty.
     pub modal_spans: Vec<Span>,
 }
@@ -98,7 +98,7 @@ struct Sample {
 impl Sample {
     fn of(window: &Window) -> Self {
         let mut sample = Self::default();
-        window.executions.iter().for_each(|row| sample.add(row));
+        window.executions.iter().for_each(|some| sample.add(some));
         window
             .modal_spans
             .iter()
@@ -107,15 +107,19 @@ impl Sample {
         sample
     }
 
-    fn add(&mut self, row: &Execution) {
-        let outcome = Outcome::of(row);
-        self.total += 1;
-        self.successful += usize::from(outcome == Outcome::Succeeded);
-        self.failed += usize::from(outcome == Outcome::Failed);
-        if let Some(ms) = row_ms(row) {
-            self.durations.push(ms);
+    fn add(&mut self, some: &Tally) {
+        let outcome = Outcome::read(&some.status, some.ended);
+        self.total += some.count;
+        match outcome {
+            Outcome::Succeeded => self.successful += some.count,
+            Outcome::Failed => self.failed += some.count,
+            Outcome::Running => {}
+        }
+        if let Some(ms) = some.took_ms {
+            let each = || std::iter::repeat_n(ms, some.count);
+            self.durations.extend(each());
             if outcome == Outcome::Succeeded {
-                self.good.push(ms);
+                self.good.extend(each());
             }
         }
     }
@@ -169,9 +173,9 @@ impl Sample {
 
 fn by_group(window: &Window, regions: &Regions) -> BTreeMap<Group, Sample> {
     let mut groups: BTreeMap<Group, Sample> = BTreeMap::new();
-    for row in &window.executions {
-        let group = (row.model_id.clone(), row.region.clone());
-        groups.entry(group).or_default().add(row);
+    for some in &window.executions {
+        let group = (some.model_id.clone(), some.region.clone());
+        groups.entry(group).or_default().add(some);
     }
     for span in &window.modal_spans {
         let (Some(model), Some(region)) = (span.model(), span.region_name()) else {
@@ -249,6 +253,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::analysis::facts::row_ms;
     use crate::analysis::scene::{Said, at, modal, row};
 
     /// So many successes of this length and failures of 13 ms.
@@ -258,8 +263,19 @@ mod tests {
         Window {
             from: at(0),
             to: at(1_000_000),
-            executions: successes.chain(failures).collect(),
+            executions: successes.chain(failures).map(|row| alone(&row)).collect(),
             modal_spans: vec![modal(0, 2_000).with("tokens", json!(100))],
+        }
+    }
+
+    fn alone(row: &crate::model::Execution) -> Tally {
+        Tally {
+            model_id: row.model_id.clone(),
+            region: row.region.clone(),
+            status: row.status.clone(),
+            ended: row.completed_at.is_some(),
+            count: 1,
+            took_ms: row_ms(row),
         }
     }
 

@@ -55,9 +55,16 @@ impl Asked {
                 let output = search.output.clone();
                 (Tool::SearchSpans, searched(search), output)
             }
+            Command::Trace {
+                id,
+                span_id,
+                output,
+            } => {
+                let given = vec![("trace_id", Some(id)), ("span_id", span_id)];
+                (Tool::GetTrace, given, output)
+            }
             Command::CollectorStatus { output } => (Tool::CollectorStatus, Vec::new(), output),
             Command::Run(_)
-            | Command::Trace { .. }
             | Command::Mcp { .. }
             | Command::McpConfig { .. }
             | Command::Migrate { .. }

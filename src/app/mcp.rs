@@ -1,12 +1,13 @@
 //! The MCP server as a command, and the configuration of its clients.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ClientName;
-use crate::config::Config;
-use crate::mcp::{Bridge, Client, Server, serve_stdio, snippet};
+use crate::config::{Config, ConfigError};
+use crate::mcp::{Bridge, Client, Server, Way, serve_stdio, snippet};
 use crate::query::Query;
 use crate::render;
 
@@ -14,7 +15,7 @@ use crate::render;
 pub(super) async fn serve(
     config: &Config,
     url: Option<String>,
-    token: Option<String>,
+    token_file: Option<PathBuf>,
 ) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let told = stop.clone();
@@ -24,6 +25,10 @@ pub(super) async fn serve(
         told.cancel();
     });
     if let Some(url) = url {
+        let token = match token_file {
+            Some(path) => Some(first_line(&path)?),
+            None => std::env::var("BEACON_TOKEN").ok(),
+        };
         return Ok(Bridge::new(&url, token.as_deref())?.run(stop).await?);
     }
     let store = super::open(config).await?;
@@ -33,20 +38,66 @@ pub(super) async fn serve(
     served
 }
 
+fn first_line(path: &Path) -> Result<String, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Value {
+        what: "token file",
+        value: path.display().to_string(),
+        reason: error.to_string(),
+    })?;
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+}
+
 /// Prints the configuration on stdout, and on stderr where it belongs.
-pub(super) fn print_config(client: ClientName, url: Option<&str>) -> anyhow::Result<()> {
+pub(super) fn print_config(
+    config: &Config,
+    client: ClientName,
+    url: Option<&str>,
+    token: bool,
+) -> anyhow::Result<()> {
     let client = match client {
         ClientName::Windsurf => Client::Windsurf,
         ClientName::Claude => Client::Claude,
+        ClientName::ClaudeDesktop => Client::ClaudeDesktop,
         ClientName::Cursor => Client::Cursor,
         ClientName::Vscode => Client::Vscode,
     };
-    let own = std::env::current_exe()?;
+    let program = std::env::current_exe()?.to_string_lossy().into_owned();
     let url = url.map(|url| format!("{}/mcp", url.trim_end_matches('/').trim_end_matches("/mcp")));
-    let remote = url.as_deref().is_some_and(|url| !is_local(url));
-    let value = snippet(client, url.as_deref(), &own.to_string_lossy(), remote);
+    let (way, secret) = match url {
+        Some(url) => {
+            let token = token || !is_local(&url);
+            let secret = token.then_some("BEACON_TOKEN");
+            (
+                Way::Daemon {
+                    url,
+                    program,
+                    token,
+                },
+                secret,
+            )
+        }
+        None => {
+            // The client starts the command in a folder and an environment of its own.
+            let password = has_password(&config.database);
+            let database = (!password).then(|| config.database.clone());
+            let secret = password.then_some("DATABASE_URL");
+            (Way::Command { program, database }, secret)
+        }
+    };
     eprintln!("for {}:", client.file());
+    if let Some(name) = secret {
+        eprintln!("{}", client.how_to_give(name));
+    }
+    let value = snippet(client, &way);
     Ok(render::print(&format!("{value:#}\n"))?)
+}
+
+/// Whether a database URL holds a password, which no printed configuration should.
+fn has_password(url: &str) -> bool {
+    let authority = url.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = authority.split(['/', '?']).next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    user.contains(':') || url.contains("password=")
 }
 
 fn is_local(url: &str) -> bool {

@@ -82,19 +82,17 @@ async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<()> {
     let file = arguments.common.config;
     match arguments.command {
         None | Some(Command::Run(_)) => run(&run_arguments, config, file).await,
-        Some(Command::Trace { id, json }) => {
+        Some(Command::Trace { id, output, .. }) if !output.json => {
             let store = open(&config).await?;
             let query = Query::new(Arc::clone(&store));
-            let text = if json {
-                serde_json::to_string_pretty(&query.trace(&id).await?)? + "\n"
-            } else {
-                ask::picture(&query, &id, width(), Paint::for_stdout()).await?
-            };
+            let text = ask::picture(&query, &id, width(), Paint::for_stdout()).await?;
             store.close().await;
             Ok(render::print(&text)?)
         }
-        Some(Command::Mcp { url, token }) => mcp::serve(&config, url, token).await,
-        Some(Command::McpConfig { client, url }) => mcp::print_config(client, url.as_deref()),
+        Some(Command::Mcp { url, token_file }) => mcp::serve(&config, url, token_file).await,
+        Some(Command::McpConfig { client, url, token }) => {
+            mcp::print_config(&config, client, url.as_deref(), token)
+        }
         Some(Command::Migrate {
             dry_run,
             print_grants,

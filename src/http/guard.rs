@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{Extension, Request, State};
+use axum::extract::{Extension, MatchedPath, Request, State};
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, HOST, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 
 use super::Access;
 use super::api::refusal;
+use super::metrics::Meters;
 use crate::mcp::Caller;
 
 /// Requests answered at once.
@@ -44,12 +45,14 @@ pub(super) struct Peer(pub(super) SocketAddr);
 pub(super) struct Guard {
     access: Access,
     places: Semaphore,
+    meters: Arc<Meters>,
 }
 
 impl Guard {
-    pub(super) fn new(access: Access) -> Self {
+    pub(super) fn new(access: Access, meters: Arc<Meters>) -> Self {
         Self {
             access,
+            meters,
             places: Semaphore::new(AT_ONCE),
         }
     }
@@ -98,7 +101,8 @@ impl Guard {
         };
         let host = host.and_then(|host| host.parse::<Authority>().ok());
         let Some(host) = host else { return false };
-        if !self.is_own_host(host.host(), true) {
+        // A user part has no place in a Host; readers differ on what comes behind it.
+        if host.as_str().contains('@') || !self.is_own_host(host.host(), true) {
             return false;
         }
         let mut origins = headers.get_all(ORIGIN).iter();
@@ -127,13 +131,23 @@ impl Guard {
     }
 }
 
-/// Lets a request pass to its route, or refuses it.
+/// Counts a request, and lets it pass to its route or refuses it.
 pub(super) async fn check(
     State(guard): State<Arc<Guard>>,
     Extension(Peer(peer)): Extension<Peer>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
+    let began = Instant::now();
+    let _in_flight = guard.meters.begin();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let answer = pass(&guard, peer, request, next).await;
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    guard.meters.enter(route, answer.status(), began.elapsed());
+    answer
+}
+
+async fn pass(guard: &Guard, peer: SocketAddr, mut request: Request, next: Next) -> Response {
     let caller = match guard.admit(peer, &request) {
         Ok(caller) => caller,
         Err(refused) => return *refused,
@@ -194,11 +208,12 @@ mod tests {
     use crate::http::{Rate, Tokens};
 
     fn guard(allowed: &[&str]) -> Guard {
-        Guard::new(Access {
+        let access = Access {
             tokens: Arc::new(Tokens::default()),
             allowed_hosts: allowed.iter().map(|name| (*name).to_owned()).collect(),
             rate: Arc::new(Rate::new(10)),
-        })
+        };
+        Guard::new(access, Arc::new(Meters::new()))
     }
 
     fn passes(guard: &Guard, host: &str, origin: Option<&str>) -> bool {
@@ -227,6 +242,7 @@ mod tests {
             "evil.example:7410",
             "localhost.evil.example",
             "127.0.0.1.evil.example",
+            "evil.example@127.0.0.1:7410",
         ] {
             assert!(!passes(&guard, host, None), "{host}");
         }

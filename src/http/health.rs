@@ -12,9 +12,11 @@ use serde_json::json;
 
 use super::Parts;
 use super::api::json_text;
+use super::metrics::Meters;
 use crate::pipeline::{Health, metrics_of_server};
 
-pub(super) fn routes() -> Router<Arc<Parts>> {
+pub(super) fn routes(meters: Arc<Meters>) -> Router<Arc<Parts>> {
+    let metrics = move |parts| metrics(parts, Arc::clone(&meters));
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -38,9 +40,9 @@ async fn ready(State(parts): State<Arc<Parts>>) -> Response {
     json_text(status, format!("{body}\n"))
 }
 
-async fn metrics(State(parts): State<Arc<Parts>>) -> Response {
+async fn metrics(State(parts): State<Arc<Parts>>, meters: Arc<Meters>) -> Response {
     let health = parts.health.as_ref();
-    let text = health.map_or_else(metrics_of_server, Health::metrics);
+    let collecting = health.map_or_else(metrics_of_server, Health::metrics);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, kind)], text).into_response()
+    ([(CONTENT_TYPE, kind)], meters.render(collecting)).into_response()
 }

@@ -9,6 +9,7 @@ mod api;
 mod guard;
 mod health;
 mod ingest;
+mod metrics;
 mod openapi;
 mod page;
 mod rate;
@@ -66,10 +67,11 @@ pub async fn serve(listener: TcpListener, parts: Parts, access: Access, stop: Ca
 
 fn routes(parts: Parts, access: Access, cut: CancellationToken) -> Router {
     let server = mcp::Server::new(parts.query.clone(), "http");
-    let guard = Arc::new(guard::Guard::new(access));
+    let meters = Arc::new(metrics::Meters::new());
+    let guard = Arc::new(guard::Guard::new(access, Arc::clone(&meters)));
     let mut router = Router::new()
         .merge(api::routes())
-        .merge(health::routes())
+        .merge(health::routes(meters))
         .merge(page::routes())
         .merge(openapi::routes());
     if parts.intake.is_some() {

@@ -3,6 +3,7 @@
 //! Invariant: the time a check takes does not depend on which token was tried or how much of it is right.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use sha2::{Digest as _, Sha256};
@@ -59,19 +60,24 @@ struct Known {
 #[derive(Debug, Default)]
 pub struct Tokens {
     known: RwLock<Vec<Known>>,
+    /// Whether there ever was one: taking the last one away closes the door, it doesn't open it.
+    wanted: AtomicBool,
 }
 
 impl Tokens {
     /// Reads named tokens.
     pub fn read(named: &[(String, TokenSource)]) -> Result<Self, TokenError> {
-        Ok(Self {
-            known: RwLock::new(read(named)?),
-        })
+        let tokens = Self::default();
+        tokens.replace(named)?;
+        Ok(tokens)
     }
 
     /// Reads them anew, as after a change of the configuration. On an error the old ones stay.
     pub fn replace(&self, named: &[(String, TokenSource)]) -> Result<(), TokenError> {
         let fresh = read(named)?;
+        if !fresh.is_empty() {
+            self.wanted.store(true, Ordering::Relaxed);
+        }
         *self
             .known
             .write()
@@ -81,7 +87,7 @@ impl Tokens {
 
     /// Whether any is asked for.
     pub fn are_wanted(&self) -> bool {
-        !self.lock().is_empty()
+        self.wanted.load(Ordering::Relaxed)
     }
 
     /// The name of a token.
@@ -182,5 +188,6 @@ mod tests {
         assert_eq!(tokens.name_of("one").as_deref(), Some("one"));
         tokens.replace(&[]).unwrap();
         assert_eq!(tokens.name_of("one"), None);
+        assert!(tokens.are_wanted() && !Tokens::default().are_wanted());
     }
 }

@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use bridge::{Bridge, BridgeError};
 pub use catalog::tool_list;
-pub use clients::{Client, snippet};
+pub use clients::{Client, Way, snippet};
 pub use stdio::serve_stdio;
 
 use crate::query::{Answer, Arguments, Query, QueryError, Tool};
@@ -215,11 +215,20 @@ impl ServerHandler for Server {
     async fn read_resource(
         &self,
         request: ReadResourceRequestParams,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        resources::read(&self.query, &request.uri)
-            .await
-            .map(Into::into)
+        let began = Instant::now();
+        let read = resources::read(&self.query, &request.uri).await;
+        tracing::info!(
+            who = %self.caller_of(&context).0,
+            uri = crate::untrusted::clean(&request.uri, 120),
+            ms = began.elapsed().as_millis() as u64,
+            bytes = read.as_ref().map_or(0, |(text, _)| text.len()),
+            outcome = if read.is_ok() { "answered" } else { "refused" },
+            "resource read"
+        );
+        let (text, kind) = read?;
+        Ok(resources::contents(&request.uri, text, kind).into())
     }
 
     async fn complete(

@@ -45,15 +45,19 @@ pub(super) fn templates() -> Vec<ResourceTemplate> {
     ]
 }
 
-/// Reads a resource.
-pub(super) async fn read(query: &Query, uri: &str) -> Result<ReadResourceResult, ErrorData> {
-    let (text, kind) = match uri {
+/// Reads a resource: its text and of which kind it is.
+pub(super) async fn read(query: &Query, uri: &str) -> Result<(String, &'static str), ErrorData> {
+    Ok(match uri {
         SCHEMA => (include_str!("schema.md").to_owned(), MARKDOWN),
         GLOSSARY => (include_str!("glossary.md").to_owned(), MARKDOWN),
         _ => (by_id(query, uri).await?, JSON),
-    };
+    })
+}
+
+/// What was read, as it is sent.
+pub(super) fn contents(uri: &str, text: String, kind: &str) -> ReadResourceResult {
     let contents = ResourceContents::text(text, uri).with_mime_type(kind);
-    Ok(ReadResourceResult::new(vec![contents]))
+    ReadResourceResult::new(vec![contents])
 }
 
 async fn by_id(query: &Query, uri: &str) -> Result<String, ErrorData> {

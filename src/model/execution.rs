@@ -34,6 +34,23 @@ pub struct Execution {
     pub output_data: Option<Value>,
 }
 
+/// Executions that are alike and took about as long, counted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tally {
+    /// Model that was asked for.
+    pub model_id: Option<String>,
+    /// Region as the runner spells it.
+    pub region: String,
+    /// Status word as stored.
+    pub status: String,
+    /// Whether the rows have an end.
+    pub ended: bool,
+    /// How many there are.
+    pub count: usize,
+    /// How long they took on average, in milliseconds; absent where rows lack a start or an end.
+    pub took_ms: Option<f64>,
+}
+
 /// One row of `jobs`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {

@@ -11,7 +11,7 @@ mod reconcile;
 mod region;
 mod span;
 
-pub use execution::{Execution, ExecutionLink, Job, LossEntry};
+pub use execution::{Execution, ExecutionLink, Job, LossEntry, Tally};
 pub use identity::{SpanKey, log_id_range, span_id_of_otlp};
 pub use link::{SpanLink, is_filled};
 pub use observation::{Context, End, Moment, Observation, Outcome, Precision, Step};

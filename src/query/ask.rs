@@ -46,11 +46,15 @@ impl Query {
         tool: Tool,
         arguments: Map<String, Value>,
     ) -> Result<Answer, QueryError> {
-        let (report, page) = self.fetch(tool, arguments).await?;
-        Ok(match report {
-            Report::Spans(report) => seal_search(report),
-            report => seal(tool, page, &report),
-        })
+        let key = format!("{} {}", tool.name(), Value::Object(arguments.clone()));
+        let find = async {
+            let (report, page) = self.fetch(tool, arguments).await?;
+            Ok(match report {
+                Report::Spans(report) => seal_search(report),
+                report => seal(tool, page, &report),
+            })
+        };
+        self.memories.answers.recall(key, find).await
     }
 
     /// Answers a tool's question for a reader who has no need of cuts.

@@ -14,6 +14,7 @@ use super::link::Joined;
 use super::{Query, QueryError};
 use crate::analysis::baseline::{Baselines, Settings};
 use crate::analysis::case::ExecutionCase;
+use crate::analysis::compare;
 use crate::model::{Execution, ExecutionLink, Span, SpanStatus};
 use crate::store::{ExecutionQuestion, SpanQuestion, SpanSearch};
 
@@ -32,7 +33,8 @@ const UNLINKED_RANGE: TimeDelta = TimeDelta::hours(2);
 const AROUND: TimeDelta = TimeDelta::seconds(60);
 /// How far back a baseline reaches.
 pub(super) const BASELINE_WINDOW: TimeDelta = TimeDelta::days(7);
-/// How much of the time after an execution counts as its time.
+/// How much of the time after an execution counts as its time, at least; at most twice as much, because
+/// executions of one stretch of this length share what was normal.
 const AFTERWARDS: TimeDelta = TimeDelta::hours(6);
 
 /// What was normal at some time.
@@ -40,7 +42,7 @@ const AFTERWARDS: TimeDelta = TimeDelta::hours(6);
 pub(super) struct Normal {
     /// The baselines.
     pub(super) baselines: Baselines,
-    /// The executions that they were learned from, with their spans.
+    /// Of the executions that they were learned from, those that others are compared with.
     pub(super) cohort: Vec<ExecutionCase>,
     /// End of the time that was looked at.
     pub(super) at: DateTime<Utc>,
@@ -111,9 +113,13 @@ impl Query {
         &self,
         model: Option<&str>,
         around: Option<DateTime<Utc>>,
-    ) -> Result<Normal, QueryError> {
-        let now = Utc::now();
-        let at = around.map_or(now, |time| now.min(time + AFTERWARDS));
+    ) -> Result<Arc<Normal>, QueryError> {
+        let (at, key) = end_of_normal(model, around);
+        let find = async { Ok(Arc::new(self.learn(model, at).await?)) };
+        self.memories.normal.recall(key, find).await
+    }
+
+    async fn learn(&self, model: Option<&str>, at: DateTime<Utc>) -> Result<Normal, QueryError> {
         let from = at - BASELINE_WINDOW;
         let recent = ExecutionQuestion::Recent {
             from,
@@ -136,7 +142,7 @@ impl Query {
             let baselines = Baselines::from_spans(spans, Settings::default(), at);
             Normal {
                 baselines,
-                cohort,
+                cohort: comparable(cohort),
                 at,
             }
         });
@@ -154,6 +160,34 @@ impl Query {
             ))
         })
     }
+}
+
+/// The newest that went well of each model and region: as many as a comparison looks at.
+fn comparable(mut cohort: Vec<ExecutionCase>) -> Vec<ExecutionCase> {
+    let mut seen: HashMap<(Option<String>, String), usize> = HashMap::new();
+    cohort.retain(|case| {
+        let row = &case.execution;
+        let kind = (row.model_id.clone(), row.region.clone());
+        let count = seen.entry(kind).or_default();
+        *count += usize::from(succeeded(row));
+        succeeded(row) && *count <= compare::COHORT
+    });
+    cohort
+}
+
+/// Up to when executions count for what was normal around a time, and the name of it.
+fn end_of_normal(model: Option<&str>, around: Option<DateTime<Utc>>) -> (DateTime<Utc>, String) {
+    let now = Utc::now();
+    let stretch = AFTERWARDS.num_seconds();
+    let end = around.and_then(|time| {
+        let next = (time.timestamp().div_euclid(stretch) + 1) * stretch;
+        DateTime::from_timestamp(next.checked_add(stretch)?, 0).filter(|end| *end < now)
+    });
+    let name = end.map_or(0, |end| end.timestamp());
+    (
+        end.unwrap_or(now),
+        format!("{name} {}", model.unwrap_or("\n")),
+    )
 }
 
 /// Gives each execution the spans that belong to it.

@@ -3,20 +3,22 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::case::{BASELINE_WINDOW, Normal, off_the_async_threads, shared, succeeded};
+use super::case::{BASELINE_WINDOW, off_the_async_threads, shared, succeeded};
 use super::report::{FoundSpan, RecentFailuresAndSpans};
 use super::{Arguments, Page, Query, QueryError};
 use crate::analysis::report::{Comparison, Diagnosis, JobTimeouts, Performance, TraceGaps};
 use crate::analysis::{compare, failures, gaps, job, performance, root_cause};
 use crate::model::{Execution, Regions, Span};
-use crate::store::{ExecutionQuestion, SpanQuestion, SpanSearch};
+use crate::store::{ExecutionQuestion, SpanQuestion, SpanSearch, Window};
 
 /// Executions of a job that are looked at.
 const MAX_SIBLINGS: u32 = 500;
 /// Failures that patterns rest on, at least, where there are so many.
 const PATTERN_SAMPLE: usize = 100;
-/// Executions of a window that are counted one by one.
-const MAX_WINDOW: u32 = 20_000;
+/// Failures that a cursor reaches.
+const MAX_FAILURES: u32 = 20_000;
+/// Executions of a window that are counted: more would take seconds.
+const MAX_COUNTED: u32 = 1_000_000;
 /// Modal spans of a window that tokens are counted on.
 const MAX_TOKENS: u32 = 5_000;
 /// Successful executions below which a comparison looks beyond the same model.
@@ -72,7 +74,8 @@ impl Query {
             }
             None => Vec::new(),
         };
-        let normal = self.normal_for(&execution).await?;
+        let at = ran_at(&execution);
+        let normal = self.normal(execution.model_id.as_deref(), at).await?;
         let mut cases = self.cases(vec![execution]).await?;
         self.surround(&mut cases).await?;
         let siblings = shared(&siblings);
@@ -111,25 +114,30 @@ impl Query {
     /// How an execution differs from successful ones.
     pub async fn compare_with_successful(&self, id: i64) -> Result<Comparison, QueryError> {
         let execution = self.execution(id).await?;
-        let Normal {
-            baselines,
-            mut cohort,
-            at,
-        } = self.normal_for(&execution).await?;
-        cohort.retain(|case| succeeded(&case.execution));
-        if cohort.len() < FEW && execution.model_id.is_some() {
-            let wider = self.normal(None, execution.created_at).await?;
-            let others = wider.cohort.into_iter().filter(|case| {
-                succeeded(&case.execution) && case.execution.model_id != execution.model_id
-            });
-            cohort.extend(others);
-        }
-        cohort.retain(|case| case.execution.id != id);
+        let around = ran_at(&execution);
+        let normal = self.normal(execution.model_id.as_deref(), around).await?;
+        let same_model = normal.cohort.iter();
+        let few = same_model.filter(|case| succeeded(&case.execution)).count() < FEW;
+        let wider = if few && execution.model_id.is_some() {
+            Some(self.normal(None, around).await?)
+        } else {
+            None
+        };
+        let model = execution.model_id.clone();
         let mut cases = self.cases(vec![execution]).await?;
         self.surround(&mut cases).await?;
         let case = cases.swap_remove(0);
         off_the_async_threads(move || {
-            compare::compare(&case, &cohort, &baselines, BASELINE_WINDOW, at)
+            let others = wider.iter().flat_map(|wider| &wider.cohort);
+            let others = others.filter(|case| case.execution.model_id != model);
+            let candidates = normal.cohort.iter().chain(others);
+            compare::compare(
+                &case,
+                candidates,
+                &normal.baselines,
+                BASELINE_WINDOW,
+                normal.at,
+            )
         })
         .await
     }
@@ -149,11 +157,12 @@ impl Query {
         let question = selection.between(from, to, true);
         let total = self.store.count_executions(&question).await?;
         let wanted = page.offset.saturating_add(limit.max(PATTERN_SAMPLE));
-        let wanted = u32::try_from(wanted).unwrap_or(MAX_WINDOW).min(MAX_WINDOW);
+        let wanted = u32::try_from(wanted).map_or(MAX_FAILURES, |wanted| wanted.min(MAX_FAILURES));
         let mut executions = self.store.executions(&question, wanted).await?;
         executions.drain(..page.offset.min(executions.len()));
         let newest = executions.first().and_then(|row| row.created_at);
-        let normal = self.normal(selection.model_id.as_deref(), newest).await?;
+        let model = selection.model_id.as_deref();
+        let normal = self.normal(model, newest).await?;
         let mut cases = self.cases(executions).await?;
         self.surround(&mut cases).await?;
         let failed_spans = if total == 0 {
@@ -206,40 +215,47 @@ impl Query {
         &self,
         selection: &Selection,
     ) -> Result<Performance, QueryError> {
-        let now = Utc::now();
-        let soon = now + TimeDelta::minutes(5);
-        let (from, to) = match selection.since {
-            Some(since) => (since, soon),
-            None => {
-                let all = selection.between(DateTime::UNIX_EPOCH, soon, false);
-                let newest = self.store.executions(&all, 1).await?;
-                let newest = newest.first().and_then(|row| row.created_at);
-                // Where nothing ran for long, the last window in which something did.
-                let end = newest.map_or(soon, |newest| {
-                    let after = newest + TimeDelta::milliseconds(1);
-                    if now - newest > DEFAULT_WINDOW {
-                        after
-                    } else {
-                        soon
-                    }
-                });
-                (end - DEFAULT_WINDOW, end)
-            }
-        };
+        let (from, to) = self.window_of(selection).await?;
         let before = from - (to - from).min(TimeDelta::days(3650));
         let current = self.window(selection, from, to).await?;
         let previous = self.window(selection, before, from).await?;
-        let cut = current.executions.len() >= MAX_WINDOW as usize;
+        let counted: usize = current.executions.iter().map(|some| some.count).sum();
         let regions = Regions::default();
         let done =
             off_the_async_threads(move || performance::analyse(&current, &previous, &regions));
         let mut report = done.await?;
-        if cut {
+        if counted >= MAX_COUNTED as usize {
             report.notes.push(format!(
-                "only the newest {MAX_WINDOW} executions were counted; ask for a later since"
+                "only the newest {MAX_COUNTED} executions were counted; ask for a later since"
             ));
         }
         Ok(report)
+    }
+
+    /// The stretch of time that a question about performance is about. Where nothing ran for long, the
+    /// last one in which something did.
+    async fn window_of(
+        &self,
+        selection: &Selection,
+    ) -> Result<(DateTime<Utc>, DateTime<Utc>), QueryError> {
+        let now = Utc::now();
+        let soon = now + TimeDelta::minutes(5);
+        if let Some(since) = selection.since {
+            return Ok((since, soon));
+        }
+        // Of any model and region: to look for the newest of one that never ran is to look at all.
+        let any = Selection::default().between(DateTime::UNIX_EPOCH, soon, false);
+        let newest = self.store.executions(&any, 1).await?;
+        let newest = newest.first().and_then(|row| row.created_at);
+        let end = newest.map_or(soon, |newest| {
+            let after = newest + TimeDelta::milliseconds(1);
+            if now - newest > DEFAULT_WINDOW {
+                after
+            } else {
+                soon
+            }
+        });
+        Ok((end - DEFAULT_WINDOW, end))
     }
 
     async fn window(
@@ -248,8 +264,13 @@ impl Query {
         from: DateTime<Utc>,
         to: DateTime<Utc>,
     ) -> Result<performance::Window, QueryError> {
-        let question = selection.between(from, to, false);
-        let executions = self.store.executions(&question, MAX_WINDOW).await?;
+        let window = Window {
+            from,
+            to,
+            model_id: selection.model_id.clone(),
+            region: selection.region.clone(),
+        };
+        let executions = self.store.tally_executions(&window, MAX_COUNTED).await?;
         let search = SpanSearch {
             service: Some("modal".to_owned()),
             model_id: selection.model_id.clone(),
@@ -283,10 +304,10 @@ impl Query {
             .max();
         let model = view.spans.iter().find_map(Span::model).map(str::to_owned);
         let normal = self.normal(model.as_deref(), end).await?;
-        let around = TimeDelta::seconds(60);
+        let (around, now) = (TimeDelta::seconds(60), Utc::now());
         let (from, to) = match start.zip(end) {
             Some((start, end)) => (start - around, end + around),
-            None => (normal.at, normal.at),
+            None => (now, now),
         };
         let losses = self.store.losses(from, to).await?;
         let unlinked = SpanQuestion::Unlinked { from, to };
@@ -303,9 +324,9 @@ impl Query {
         })
         .await
     }
+}
 
-    async fn normal_for(&self, execution: &Execution) -> Result<Normal, QueryError> {
-        let at = execution.created_at.or(execution.started_at);
-        self.normal(execution.model_id.as_deref(), at).await
-    }
+/// When an execution ran, as far as its row says.
+fn ran_at(execution: &Execution) -> Option<DateTime<Utc>> {
+    execution.created_at.or(execution.started_at)
 }

@@ -11,6 +11,7 @@ mod case;
 mod execution;
 mod ids;
 mod link;
+mod memory;
 mod report;
 mod search;
 mod since;
@@ -19,6 +20,7 @@ mod tool;
 mod trace;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -36,6 +38,8 @@ pub use since::parse_time;
 pub use tool::{Parameter, Tool};
 pub use trace::TraceView;
 
+use self::case::Normal;
+use self::memory::Memory;
 use crate::store::{Store, StoreError};
 
 /// What can go wrong with a question.
@@ -70,6 +74,27 @@ pub enum QueryError {
 pub struct Query {
     store: Arc<dyn Store>,
     sources: Option<Sources>,
+    memories: Arc<Memories>,
+}
+
+/// What is kept of earlier answers.
+#[derive(Debug)]
+struct Memories {
+    /// Sealed answers: at most 24 KiB of text each.
+    answers: Memory<Answer>,
+    /// What was normal, with a few hundred spans each.
+    normal: Memory<Arc<Normal>>,
+}
+
+impl Memories {
+    /// An answer may be asked for because something just happened; what was normal over a week changes
+    /// slowly.
+    fn new() -> Self {
+        Self {
+            answers: Memory::new(64, 100, Duration::from_secs(60)),
+            normal: Memory::new(48, 1000, Duration::from_secs(600)),
+        }
+    }
 }
 
 /// Tells the state of the sources of this process, where it collects.
@@ -88,6 +113,7 @@ impl Query {
         Self {
             store,
             sources: None,
+            memories: Arc::new(Memories::new()),
         }
     }
 

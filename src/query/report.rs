@@ -37,6 +37,9 @@ pub struct FoundSpans {
     pub spans: Vec<FoundSpan>,
     /// Continues behind the last span listed; `null` when there is no more.
     pub next_cursor: Option<String>,
+    /// Says when not all of the time asked for was searched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// What would continue behind each span listed.
     #[serde(skip)]
     pub(super) cursors: Vec<String>,

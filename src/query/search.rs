@@ -1,13 +1,16 @@
 //! Spans as such: searched by time and attributes, or listed by trace.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
+use super::case::interval;
 use super::report::{FoundSpans, TraceOverview, rfc3339};
 use super::{Arguments, Query, QueryError};
-use crate::store::{SpanQuestion, SpanSearch};
+use crate::model::Span;
+use crate::store::{ExecutionQuestion, SpanQuestion, SpanSearch};
 
 /// Spans listed unless the caller says how many.
 const DEFAULT_LIMIT: i64 = 20;
@@ -15,6 +18,23 @@ const DEFAULT_LIMIT: i64 = 20;
 const MAX_LIMIT: i64 = 200;
 /// How far back is searched unless the caller says from when.
 const DEFAULT_RANGE: TimeDelta = TimeDelta::hours(24);
+
+/// The first stretch of time that is searched; each after a quick one is four times as long.
+const FIRST_SLICE: TimeDelta = TimeDelta::hours(1);
+/// Stretches searched at most.
+const MAX_SLICES: usize = 12;
+/// A stretch that took less was a quick one.
+const QUICK: Duration = Duration::from_millis(50);
+/// No further stretch is begun after this time.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// What is said when time was up.
+const UNFINISHED: &str = "not all of the time asked for was searched, see from; next_cursor goes on, and a service, \
+     status or shorter time makes it quick";
+
+/// Executions of a job that say when it ran; a job with more is searched for in all of the time.
+const MAX_EXECUTIONS: u32 = 2_000;
+/// What belongs to a job may have been written so long before and after its executions.
+const AROUND_JOB: TimeDelta = TimeDelta::minutes(10);
 
 /// What is searched for, and how much of it is listed.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,26 +66,101 @@ impl SearchFilter {
     }
 }
 
+/// How far back a search came.
+struct Reached {
+    from: DateTime<Utc>,
+    /// Whether nothing more is to be found.
+    whole: bool,
+}
+
 impl Query {
     /// Spans that match a filter, newest first.
     pub async fn search_spans(&self, filter: &SearchFilter) -> Result<FoundSpans, QueryError> {
-        let question = SpanQuestion::Search(filter.search.clone());
+        let search = self.within_job(filter.search.clone()).await?;
+        let to = search.to;
         // One more than is listed tells whether there is more.
-        let mut spans = self.store.spans(&question, filter.limit + 1).await?;
+        let (mut spans, reached) = self.search_back(search, filter.limit + 1).await?;
         let more = spans.len() > filter.limit as usize;
         spans.truncate(filter.limit as usize);
         let cursors = spans
             .iter()
             .map(|span| format!("{}~{}", span.started_at.timestamp_micros(), span.span_id));
         let cursors: Vec<String> = cursors.collect();
+        let next_cursor = match (more, reached.whole) {
+            (true, _) => cursors.last().cloned(),
+            (false, true) => None,
+            // Nothing comes before the nil id: goes on with what began earlier.
+            (false, false) => Some(format!(
+                "{}~{}",
+                reached.from.timestamp_micros(),
+                Uuid::nil()
+            )),
+        };
         Ok(FoundSpans {
-            from: rfc3339(filter.search.from),
-            to: rfc3339(filter.search.to),
+            from: rfc3339(reached.from),
+            to: rfc3339(to),
             returned: spans.len(),
             spans: spans.iter().map(Into::into).collect(),
-            next_cursor: cursors.last().filter(|_| more).cloned(),
+            next_cursor,
+            note: (!more && !reached.whole).then(|| UNFINISHED.to_owned()),
             cursors,
         })
+    }
+
+    /// Searches slice by slice back in time until enough is found: what is rare would otherwise be
+    /// sought in all there is at once, which no one waits for.
+    async fn search_back(
+        &self,
+        mut search: SpanSearch,
+        limit: u32,
+    ) -> Result<(Vec<Span>, Reached), QueryError> {
+        let (from, began) = (search.from, Instant::now());
+        if let Some((after, _)) = search.after {
+            search.to = search.to.min(after + TimeDelta::microseconds(1));
+        }
+        let (mut spans, mut slice) = (Vec::new(), FIRST_SLICE);
+        for _ in 0..MAX_SLICES {
+            search.from =
+                (search.to.checked_sub_signed(slice)).map_or(from, |start| start.max(from));
+            let asked = Instant::now();
+            let wanted = limit - u32::try_from(spans.len()).unwrap_or(limit);
+            let question = SpanQuestion::Search(search.clone());
+            spans.extend(self.store.spans(&question, wanted).await?);
+            let whole = search.from <= from;
+            if whole || spans.len() >= limit as usize {
+                return Ok((spans, Reached { from, whole: true }));
+            }
+            if began.elapsed() > PATIENCE {
+                break;
+            }
+            if asked.elapsed() < QUICK {
+                slice = slice * 4;
+            }
+            search.to = search.from;
+        }
+        let from = search.from;
+        Ok((spans, Reached { from, whole: false }))
+    }
+
+    /// Narrows a search for a job to the time in which its executions ran: a job takes minutes, and most
+    /// spans don't carry its id where an index could find them.
+    async fn within_job(&self, mut search: SpanSearch) -> Result<SpanSearch, QueryError> {
+        let Some(job) = &search.job_id else {
+            return Ok(search);
+        };
+        let Some(job) = self.store.job(job).await? else {
+            return Ok(search);
+        };
+        let question = ExecutionQuestion::Job(job.key);
+        let executions = self.store.executions(&question, MAX_EXECUTIONS).await?;
+        if executions.len() < MAX_EXECUTIONS as usize
+            && let Some((from, to)) =
+                (executions.iter().filter_map(interval)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        {
+            search.from = search.from.max(from - AROUND_JOB);
+            search.to = search.to.min(to + AROUND_JOB);
+        }
+        Ok(search)
     }
 
     /// A trace's spans in short, and one of them whole.

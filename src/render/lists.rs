@@ -90,6 +90,9 @@ pub fn spans(report: &FoundSpans, paint: Paint) -> String {
         report.returned, report.from, report.to
     );
     let _ = writeln!(text, "{}", paint.bold(&count));
+    if let Some(note) = &report.note {
+        let _ = writeln!(text, "{}", paint.yellow(note));
+    }
     text + &list(&report.spans, paint)
 }
 

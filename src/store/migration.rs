@@ -24,6 +24,11 @@ pub(super) const SQLITE: &[Migration] = &[
         name: "leases",
         sql: include_str!("../../migrations/sqlite/0002_leases.sql"),
     },
+    Migration {
+        version: 3,
+        name: "failed executions",
+        sql: include_str!("../../migrations/sqlite/0003_failed_executions.sql"),
+    },
 ];
 
 /// The steps of Postgres.

@@ -31,13 +31,13 @@ use serde_json::Value;
 pub use error::StoreError;
 pub use lease::{Claim, Holder, Lease};
 pub use postgres::PostgresStore;
-pub use question::{ExecutionQuestion, SpanQuestion, SpanSearch};
+pub use question::{ExecutionQuestion, SpanQuestion, SpanSearch, Window};
 pub use retention::{Cutoffs, Expired, Sweep, Swept, TableSize};
 pub use shard::{SHARDS, shard, shard_of_span};
 pub use spool::{Entry, Lane, Spool, SpoolError};
 pub use sqlite::SqliteStore;
 
-use crate::model::{Execution, ExecutionLink, Job, LossEntry, Observation, Span, SpanLink};
+use crate::model::{Execution, ExecutionLink, Job, LossEntry, Observation, Span, SpanLink, Tally};
 
 /// Opens the database that a URL names: `sqlite:PATH`, `postgres://…` or `postgresql://…`.
 pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
@@ -186,6 +186,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// How many executions match, without the limit.
     async fn count_executions(&self, question: &ExecutionQuestion) -> Result<u64, StoreError>;
+
+    /// The newest `most` executions of a window, counted by what they are and how long they took. Empty
+    /// where the table does not exist.
+    async fn tally_executions(&self, window: &Window, most: u32) -> Result<Vec<Tally>, StoreError>;
 
     /// A job by its public id, else by its integer key.
     async fn job(&self, id: &str) -> Result<Option<Job>, StoreError>;

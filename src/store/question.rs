@@ -91,6 +91,19 @@ pub enum ExecutionQuestion {
     },
 }
 
+/// Executions written in a stretch of time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Window {
+    /// Start of the interval.
+    pub from: DateTime<Utc>,
+    /// End of the interval, not included.
+    pub to: DateTime<Utc>,
+    /// Only this model.
+    pub model_id: Option<String>,
+    /// Only this region.
+    pub region: Option<String>,
+}
+
 /// What spans are searched by; what is absent or empty matches all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpanSearch {

@@ -34,15 +34,18 @@ pub fn clean(text: &str, max: usize) -> String {
     format!("{}… ({more} bytes more)", kept.get(..cut).unwrap_or(&kept))
 }
 
-/// Control characters, and format characters that reorder or hide text (bidirectional overrides,
-/// zero-width characters, tags).
+/// Control characters, and characters that reorder or hide text or carry hidden text along: bidirectional
+/// marks and overrides, zero-width characters, fillers, variation selectors, tags.
 fn is_invisible(character: char) -> bool {
     match character {
         '\n' | '\t' => false,
-        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => {
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' => {
             true
         }
-        '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => true,
+        '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' => true,
+        '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' => true,
+        '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' => true,
+        '\u{e0000}'..='\u{e0fff}' => true,
         _ => character.is_control(),
     }
 }
@@ -57,6 +60,8 @@ mod tests {
             clean("a\u{1b}[31mb\u{0}\u{202e}c\td\n天安门", 100),
             "a[31mbc\td\n天安门"
         );
+        let hidden = "\u{61c}\u{200b}\u{34f}\u{3164}\u{fe0f}\u{e0041}\u{e0101}\u{180e}";
+        assert_eq!(clean(&format!("a{hidden}b"), 100), "ab");
     }
 
     #[test]

@@ -9,6 +9,8 @@
 #[macro_use]
 mod store;
 
+mod answers;
+mod attacks;
 mod boundaries;
 mod delivery;
 mod faults;
@@ -19,6 +21,7 @@ mod pages;
 mod process;
 mod reference;
 mod rest;
+mod revisions;
 mod sharing;
 mod sources;
 mod sources_otlp;

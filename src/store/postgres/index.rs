@@ -94,6 +94,15 @@ pub(super) const INDEXES: &[Index] = &[
         only: "",
         serves: "recent executions",
     },
+    Index {
+        name: "beacon_failed_executions",
+        unique: false,
+        table: "public.executions",
+        key: "created_at, model_id, region",
+        only: "lower(status) not in ('completed', 'complete', 'success', 'succeeded', 'ok', 'done', \
+               'pending', 'queued', 'running', 'started')",
+        serves: "recent failures and their number",
+    },
 ];
 
 impl Index {

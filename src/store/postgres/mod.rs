@@ -30,9 +30,9 @@ use self::fault::Fault;
 use self::write::Care;
 use super::{
     Batch, Claim, ExecutionQuestion, Lease, SHARDS, SpanQuestion, Store, StoreError, Sweep, Swept,
-    TableSize, Written, migration,
+    TableSize, Window, Written, migration,
 };
-use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span};
+use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
 
 /// First key of our advisory locks, "beac" in ASCII; the second is a shard or one of the two below.
 const LOCKS: i32 = 0x6265_6163;
@@ -258,6 +258,15 @@ impl Store for PostgresStore {
         let rows = self.ask("count executions", query).await?;
         let count = rows.first().and_then(|row| row::integer(row, 0));
         Ok(count.unwrap_or(0).unsigned_abs())
+    }
+
+    async fn tally_executions(&self, window: &Window, most: u32) -> Result<Vec<Tally>, StoreError> {
+        if !self.has_runner_tables().await? {
+            return Ok(Vec::new());
+        }
+        let query = read::tally(window, most);
+        let rows = self.ask("count executions", query).await?;
+        Ok(rows.iter().map(row::tally).collect())
     }
 
     async fn job(&self, id: &str) -> Result<Option<Job>, StoreError> {

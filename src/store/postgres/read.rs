@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
 
-use crate::store::{ExecutionQuestion, SpanQuestion, SpanSearch};
+use crate::store::{ExecutionQuestion, SpanQuestion, SpanSearch, Window};
 
 pub(super) type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 
@@ -36,6 +36,21 @@ macro_rules! executions {
             $condition,
             " order by e.created_at desc, e.id desc limit ",
             $limit
+        )
+    };
+}
+
+macro_rules! recent {
+    () => {
+        include_str!("../sql/postgres/recent_executions.sql")
+    };
+}
+
+macro_rules! failed {
+    () => {
+        concat!(
+            recent!(),
+            include_str!("../sql/postgres/failed_executions.sql")
         )
     };
 }
@@ -139,11 +154,11 @@ pub(super) fn executions(question: &ExecutionQuestion, limit: u32) -> Query<'_> 
         ExecutionQuestion::Job(key) => query(executions!("where e.job_id = $1", "$2"))
             .bind(key)
             .bind(limit),
-        ExecutionQuestion::Recent { .. } => bind_recent(
-            query(executions!(
-                include_str!("../sql/postgres/recent_executions.sql"),
-                "$6"
-            )),
+        ExecutionQuestion::Recent { failed_only, .. } => bind_recent(
+            query(match failed_only {
+                true => executions!(failed!(), "$5"),
+                false => executions!(recent!(), "$5"),
+            }),
             question,
         )
         .bind(limit),
@@ -167,11 +182,11 @@ pub(super) fn count_executions(question: &ExecutionQuestion) -> Query<'_> {
         ExecutionQuestion::Job(key) => {
             query("select count(*) from public.executions e where e.job_id = $1").bind(key)
         }
-        ExecutionQuestion::Recent { .. } => bind_recent(
-            query(concat!(
-                "select count(*) from public.executions e\n",
-                include_str!("../sql/postgres/recent_executions.sql")
-            )),
+        ExecutionQuestion::Recent { failed_only, .. } => bind_recent(
+            query(match failed_only {
+                true => concat!("select count(*) from public.executions e\n", failed!()),
+                false => concat!("select count(*) from public.executions e\n", recent!()),
+            }),
             question,
         ),
         ExecutionQuestion::Overlapping { from, to } => bind_overlapping(
@@ -199,19 +214,27 @@ fn bind_recent<'q>(query: Query<'q>, question: &'q ExecutionQuestion) -> Query<'
         ExecutionQuestion::Recent {
             from,
             to,
-            failed_only,
             model_id,
             region,
+            failed_only: _,
         } => query
             .bind(from.naive_utc())
             .bind(to.naive_utc())
-            .bind(failed_only)
             .bind(model_id)
             .bind(region),
         ExecutionQuestion::Ids(_)
         | ExecutionQuestion::Job(_)
         | ExecutionQuestion::Overlapping { .. } => query,
     }
+}
+
+pub(super) fn tally(window: &Window, most: u32) -> Query<'_> {
+    query(include_str!("../sql/postgres/tally_executions.sql"))
+        .bind(window.from.naive_utc())
+        .bind(window.to.naive_utc())
+        .bind(&window.model_id)
+        .bind(&window.region)
+        .bind(i64::from(most))
 }
 
 /// The public id wins over an integer key that reads the same.

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgRow, PgValueFormat};
 use sqlx::{Row, ValueRef};
 use uuid::Uuid;
 
-use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, SpanStatus};
+use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, SpanStatus, Tally};
 use crate::store::Lease;
 use crate::store::plan::Stored;
 use crate::store::retention::Looked;
@@ -63,6 +63,17 @@ pub(super) fn execution(row: &PgRow) -> Execution {
     }
 }
 
+pub(super) fn tally(row: &PgRow) -> Tally {
+    Tally {
+        model_id: text(row, 0),
+        region: text(row, 1).unwrap_or_default(),
+        status: text(row, 2).unwrap_or_default(),
+        ended: bytes(row, 3) == Some(&[1]),
+        count: integer(row, 4).map_or(0, |count| usize::try_from(count).unwrap_or(0)),
+        took_ms: number(row, 5),
+    }
+}
+
 pub(super) fn job(row: &PgRow) -> Job {
     Job {
         key: integer(row, 0).unwrap_or_default(),
@@ -77,9 +88,7 @@ pub(super) fn execution_link(row: &PgRow) -> ExecutionLink {
         trace_id: uuid(row, 0).unwrap_or_default(),
         execution_id: integer(row, 1).unwrap_or_default(),
         method: text(row, 2).unwrap_or_default(),
-        confidence: bytes(row, 3)
-            .and_then(|bytes| bytes.try_into().ok())
-            .map_or(0.0, f64::from_be_bytes),
+        confidence: number(row, 3).unwrap_or_default(),
     }
 }
 
@@ -153,6 +162,11 @@ pub(super) fn integer(row: &PgRow, at: usize) -> Option<i64> {
         8 => Some(i64::from_be_bytes(bytes.try_into().ok()?)),
         _ => None,
     }
+}
+
+/// A `double precision`.
+fn number(row: &PgRow, at: usize) -> Option<f64> {
+    Some(f64::from_be_bytes(bytes(row, at)?.try_into().ok()?))
 }
 
 /// A `timestamptz`, or a `timestamp` that holds UTC: both count microseconds, whatever the session's

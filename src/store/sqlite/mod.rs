@@ -22,9 +22,9 @@ use sqlx::{Row, SqlitePool};
 use super::migration;
 use super::{
     Batch, Claim, ExecutionQuestion, Lease, SpanQuestion, Store, StoreError, Sweep, Swept,
-    TableSize, Written,
+    TableSize, Window, Written,
 };
-use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span};
+use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
 
 /// How long a connection waits for another process's lock.
 const BUSY: Duration = Duration::from_secs(10);
@@ -183,6 +183,11 @@ impl Store for SqliteStore {
 
     async fn count_executions(&self, question: &ExecutionQuestion) -> Result<u64, StoreError> {
         let answer = read::count_executions(&self.readers, question);
+        self.read("count executions", answer).await
+    }
+
+    async fn tally_executions(&self, window: &Window, most: u32) -> Result<Vec<Tally>, StoreError> {
+        let answer = read::tally(&self.readers, window, most);
         self.read("count executions", answer).await
     }
 

@@ -8,8 +8,8 @@ use sqlx::{Sqlite, SqlitePool};
 use uuid::Uuid;
 
 use super::row::{self, time_text};
-use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span};
-use crate::store::{ExecutionQuestion, SpanQuestion, SpanSearch};
+use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
+use crate::store::{ExecutionQuestion, SpanQuestion, SpanSearch, Window};
 
 type Query = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
 
@@ -38,6 +38,21 @@ macro_rules! executions {
             $condition,
             " order by e.created_at desc, e.id desc limit ",
             $limit
+        )
+    };
+}
+
+macro_rules! recent {
+    () => {
+        include_str!("../sql/sqlite/recent_executions.sql")
+    };
+}
+
+macro_rules! failed {
+    () => {
+        concat!(
+            recent!(),
+            include_str!("../sql/sqlite/failed_executions.sql")
         )
     };
 }
@@ -148,11 +163,11 @@ pub(super) async fn executions(
         ExecutionQuestion::Job(key) => {
             sqlx::query(executions!("where e.job_id = ?1", "?2")).bind(*key)
         }
-        recent @ ExecutionQuestion::Recent { .. } => bind_recent(
-            sqlx::query(executions!(
-                include_str!("../sql/sqlite/recent_executions.sql"),
-                "?6"
-            )),
+        recent @ ExecutionQuestion::Recent { failed_only, .. } => bind_recent(
+            sqlx::query(match failed_only {
+                true => executions!(failed!(), "?5"),
+                false => executions!(recent!(), "?5"),
+            }),
             recent,
         ),
         ExecutionQuestion::Overlapping { from, to } => bind_overlapping(
@@ -180,11 +195,11 @@ pub(super) async fn count_executions(
         ExecutionQuestion::Job(key) => {
             sqlx::query("select count(*) from executions e where e.job_id = ?").bind(*key)
         }
-        recent @ ExecutionQuestion::Recent { .. } => bind_recent(
-            sqlx::query(concat!(
-                "select count(*) from executions e\n",
-                include_str!("../sql/sqlite/recent_executions.sql")
-            )),
+        recent @ ExecutionQuestion::Recent { failed_only, .. } => bind_recent(
+            sqlx::query(match failed_only {
+                true => concat!("select count(*) from executions e\n", failed!()),
+                false => concat!("select count(*) from executions e\n", recent!()),
+            }),
             recent,
         ),
         ExecutionQuestion::Overlapping { from, to } => bind_overlapping(
@@ -213,9 +228,9 @@ fn bind_recent(query: Query, question: &ExecutionQuestion) -> Query {
     let ExecutionQuestion::Recent {
         from,
         to,
-        failed_only,
         model_id,
         region,
+        failed_only: _,
     } = question
     else {
         return query;
@@ -223,9 +238,24 @@ fn bind_recent(query: Query, question: &ExecutionQuestion) -> Query {
     query
         .bind(time_text(*from))
         .bind(time_text(*to))
-        .bind(*failed_only)
         .bind(model_id.clone())
         .bind(region.clone())
+}
+
+pub(super) async fn tally(
+    pool: &SqlitePool,
+    window: &Window,
+    most: u32,
+) -> sqlx::Result<Vec<Tally>> {
+    let rows = sqlx::query(include_str!("../sql/sqlite/tally_executions.sql"))
+        .bind(time_text(window.from))
+        .bind(time_text(window.to))
+        .bind(window.model_id.clone())
+        .bind(window.region.clone())
+        .bind(most)
+        .fetch_all(pool)
+        .await?;
+    Ok(rows.iter().filter_map(row::tally).collect())
 }
 
 pub(super) async fn job(pool: &SqlitePool, id: &str) -> sqlx::Result<Option<Job>> {
@@ -338,6 +368,18 @@ mod tests {
             let sql = span_query(&question).sql();
             let plan = plan(&pool, sql.as_str()).await;
             assert!(plan.contains(index), "{question:?}: {plan}");
+        }
+        let failed = concat!("select count(*) from executions e\n", failed!());
+        let tally = include_str!("../sql/sqlite/tally_executions.sql");
+        for (sql, index) in [
+            (failed, "COVERING INDEX beacon_failed_executions"),
+            (
+                tally,
+                "beacon_executions_created_at (created_at>? AND created_at<?)",
+            ),
+        ] {
+            let plan = plan(&pool, sql).await;
+            assert!(plan.contains(index), "{plan}");
         }
         let own = concat!(
             include_str!("../sql/sqlite/spans.sql"),

@@ -9,7 +9,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, SpanStatus};
+use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, SpanStatus, Tally};
 use crate::store::plan::Stored;
 use crate::store::retention::Looked;
 
@@ -61,6 +61,17 @@ pub(super) fn execution(row: &SqliteRow) -> Option<Execution> {
         model_id: text(row, 9),
         question_id: text(row, 10),
         output_data: json(row, 11),
+    })
+}
+
+pub(super) fn tally(row: &SqliteRow) -> Option<Tally> {
+    Some(Tally {
+        model_id: text(row, 0),
+        region: text(row, 1).unwrap_or_default(),
+        status: text(row, 2).unwrap_or_default(),
+        ended: integer(row, 3)? != 0,
+        count: usize::try_from(integer(row, 4)?).ok()?,
+        took_ms: row.try_get_unchecked(5).ok()?,
     })
 }
 

@@ -120,6 +120,7 @@ async fn a_database_of_the_runner_keeps_every_row_and_gains_indexes() {
     let indexes = [
         "beacon_executions_created_at",
         "beacon_executions_job_id",
+        "beacon_failed_executions",
         "beacon_open_spans",
         "beacon_own_spans",
     ];

@@ -1,7 +1,8 @@
 //! Each question finds what it asks for, in the order that it promises, whoever wrote the rows.
 
-use beacon_collector::model::{Execution, Span, SpanStatus, meta};
-use beacon_collector::store::{ExecutionQuestion, SpanQuestion};
+use beacon_collector::model::{Execution, Span, SpanStatus, Tally, meta};
+use beacon_collector::store::{ExecutionQuestion, SpanQuestion, Window};
+use chrono::SecondsFormat;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -18,6 +19,7 @@ on_every_store!(
     whatever_others_write_can_be_read,
     executions_are_found_newest_first_with_their_jobs_public_id,
     recent_executions_are_filtered_and_counted_without_the_limit,
+    a_tally_counts_like_with_like_and_means_what_they_took,
     executions_that_overlap_an_interval_are_found,
     a_job_is_found_by_its_public_id_before_its_key,
 );
@@ -288,6 +290,67 @@ async fn recent_executions_are_filtered_and_counted_without_the_limit(db: Databa
         let count = db.store.count_executions(&question).await.unwrap();
         assert_eq!(count, expected.len() as u64);
     }
+}
+
+async fn a_tally_counts_like_with_like_and_means_what_they_took(db: Database) {
+    let window = Window {
+        from: at(0),
+        to: at(100_000),
+        model_id: None,
+        region: Some("us".to_owned()),
+    };
+    let asked = db.store.tally_executions(&window, 100).await.unwrap();
+    assert_eq!(asked, []);
+    db.add_runner_tables().await;
+    let ended = [
+        // Model, region, status, start and end in ms.
+        ("a", "US", "completed", 1_000, Some(3_501)),
+        ("a", "US", "completed", 1_000, Some(3_503)),
+        ("a", "US", "completed", 1_000, Some(1_250)),
+        ("a", "US", "failed", 1_000, Some(1_250)),
+        // By a clock that was set back.
+        ("b", "us", "completed", 1_000, Some(900)),
+        ("b", "us", "running", 1_000, None),
+        ("c", "EU", "completed", 1_000, Some(2_000)),
+    ];
+    for (number, (model, region, status, start, end)) in ended.into_iter().enumerate() {
+        let time = |ms| format!("'{}'", at(ms).to_rfc3339_opts(SecondsFormat::Micros, true));
+        db.execute(&format!(
+            "insert into executions (id, provider_id, region, status, started_at, completed_at, created_at, model_id) \
+             values ({}, '', '{region}', '{status}', {}, {}, {}, '{model}')",
+            number + 1,
+            time(start),
+            end.map_or("null".to_owned(), time),
+            time(4_000 + number as i64),
+        ))
+        .await;
+    }
+    let tally = |model: &str, region: &str, status: &str, count, took_ms: Option<f64>| Tally {
+        model_id: Some(model.to_owned()),
+        region: region.to_owned(),
+        status: status.to_owned(),
+        ended: took_ms.is_some(),
+        count,
+        took_ms,
+    };
+    let found = db.store.tally_executions(&window, 100).await.unwrap();
+    let expected = [
+        tally("a", "US", "completed", 1, Some(250.0)),
+        tally("a", "US", "completed", 2, Some(2_502.0)),
+        tally("a", "US", "failed", 1, Some(250.0)),
+        tally("b", "us", "completed", 1, Some(0.0)),
+        tally("b", "us", "running", 1, None),
+    ];
+    assert_eq!(found, expected);
+    let newest = db.store.tally_executions(&window, 2).await.unwrap();
+    assert_eq!(newest, expected[3..]);
+    let of_a = Window {
+        model_id: Some("a".to_owned()),
+        region: None,
+        ..window
+    };
+    let found = db.store.tally_executions(&of_a, 100).await.unwrap();
+    assert_eq!(found, expected[..3]);
 }
 
 async fn executions_that_overlap_an_interval_are_found(db: Database) {

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use beacon_collector::model::{Execution, ExecutionLink, Job, LossEntry, Span};
+use beacon_collector::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
 use beacon_collector::store::{
     Batch, Claim, ExecutionQuestion, Lease, SpanQuestion, Store, StoreError, Sweep, Swept,
-    TableSize, Written,
+    TableSize, Window, Written,
 };
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -121,6 +121,10 @@ impl Store for Faulty {
 
     async fn count_executions(&self, question: &ExecutionQuestion) -> Result<u64, StoreError> {
         self.inner.count_executions(question).await
+    }
+
+    async fn tally_executions(&self, window: &Window, most: u32) -> Result<Vec<Tally>, StoreError> {
+        self.inner.tally_executions(window, most).await
     }
 
     async fn job(&self, id: &str) -> Result<Option<Job>, StoreError> {

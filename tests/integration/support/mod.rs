@@ -2,6 +2,7 @@
 
 pub(crate) mod cluster;
 pub(crate) mod collector;
+pub(crate) mod counting;
 pub(crate) mod database;
 pub(crate) mod faulty;
 pub(crate) mod lines;

@@ -3,7 +3,8 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -17,6 +18,7 @@ pub(crate) struct Server {
     /// `127.0.0.1:PORT`.
     pub(crate) address: String,
     child: Child,
+    log: Arc<Mutex<String>>,
     _state: tempfile::TempDir,
 }
 
@@ -60,11 +62,37 @@ impl Server {
             seen.push_str(&line);
         };
         // Whoever writes into a full pipe waits.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        let kept = Arc::new(Mutex::new(seen));
+        let more = Arc::clone(&kept);
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while log.read_line(&mut line).is_ok_and(|read| read > 0) {
+                more.lock().unwrap().push_str(&line);
+                line.clear();
+            }
+        });
         Self {
             address,
             child,
+            log: kept,
             _state: state,
+        }
+    }
+
+    /// The first line of its log that holds all of these, waited for.
+    pub(crate) fn said(&self, words: &[&str]) -> String {
+        let began = Instant::now();
+        loop {
+            let log = self.log.lock().unwrap().clone();
+            let mut lines = log.lines();
+            if let Some(line) = lines.find(|line| words.iter().all(|word| line.contains(word))) {
+                return line.to_owned();
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "no line with {words:?} in {log}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
