@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Other people's MCP suites and clients against the collector: the official conformance suite (newest and
-# oldest revision it knows of this server), the official Python SDK (both major versions), the Inspector,
-# and a count of the tokens that the tool list takes. Sets up what is missing under .tools/ and .venv/.
-# May be run any number of times.
+# Other people's MCP suites and clients against the collector: the official conformance suite (every
+# revision that it has server checks for), the official Python SDK (both major versions), the Inspector, and
+# a count of the tokens that the tool list takes. Sets up what is missing under .tools/ and .venv/. May be
+# run any number of times. BEACON_PROGRAM names a program that is built already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -37,11 +37,11 @@ for version in 2.3.0 1.30.0; do
     fi
 done
 
-cargo build --quiet --locked
 program=${BEACON_PROGRAM:-${CARGO_TARGET_DIR:-$PWD/target}/debug/beacon-collector}
+[ -n "${BEACON_PROGRAM:-}" ] || cargo build --quiet --locked --bin beacon-collector
 place=$(mktemp -d)
-server=
-trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; wait; rm -rf "$place"' EXIT
+server='' guarded=''
+trap 'for one in $server $guarded; do kill "$one" 2>/dev/null || true; done; wait; rm -rf "$place"' EXIT
 export DATABASE_URL="sqlite:$place/beacon.db" STATE_DIRECTORY="$place"
 "$program" --listen none < tests/data/session.log 2>/dev/null
 python3 -c 'import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(open(sys.argv[2]).read())' \
@@ -61,7 +61,7 @@ curl -sf -H 'Content-Type: application/json' -H 'Accept: application/json, text/
     -H 'MCP-Protocol-Version: 2025-11-25' -d '{"jsonrpc":"2.0","id":1,"method":"tools/list"}' "$url" > "$place/tools.json"
 node tests/mcp/count-tokens.mjs "$place/tools.json" 4000
 
-for revision in 2025-11-25 2026-07-28; do
+for revision in 2025-06-18 2025-11-25 2026-07-28; do
     say "conformance suite, revision $revision"
     if ! node "$bin/conformance" server --url "$url" --suite all --spec-version "$revision" \
         --output-dir "$place/results-$revision" --expected-failures "tests/mcp/expected-failures-$revision.yml" \
@@ -73,16 +73,59 @@ for revision in 2025-11-25 2026-07-28; do
 done
 
 say "the Inspector"
-node "$bin/mcp-inspector" --cli --server-url "$url" --transport http --method tools/list --strict > "$place/inspected" \
-    2> "$place/remarks" || { cat "$place/remarks" >&2; die "the Inspector refuses the tool list"; }
-grep -q diagnose_execution "$place/inspected" || die "the Inspector lists no tools over HTTP"
-node "$bin/mcp-inspector" --cli -e "DATABASE_URL=$DATABASE_URL" "$program" mcp --method tools/call \
-    --tool-name diagnose_execution --tool-arg execution_id=2301 > "$place/inspected" 2> "$place/remarks" \
-    || { cat "$place/remarks" >&2; die "the Inspector's call failed"; }
-grep -q no_healthy_provider "$place/inspected" || die "the Inspector gets no diagnosis over stdio"
-say "lists and calls, over HTTP and stdio"
+inspect() { # NAME, then arguments: its answer in $place/inspected
+    local name=$1 code=0
+    shift
+    timeout 60 node "$bin/mcp-inspector" --cli "$@" > "$place/inspected" 2> "$place/remarks" || code=$?
+    [ "$code" = "${expected:-0}" ] || { cat "$place/remarks" "$place/inspected" >&2; die "the Inspector: $name ended with $code"; }
+}
+over_http() { inspect "$1 over HTTP" --server-url "$url" --transport http "${@:2}"; }
+over_stdio() { inspect "$1 over stdio" -e "DATABASE_URL=$DATABASE_URL" "$program" mcp "${@:2}"; }
+trace=00000000-0000-4000-8000-000000002301
+for way in over_http over_stdio; do
+    $way "the list" --method tools/list --strict
+    while read -r tool arguments; do
+        grep -q "\"$tool\"" "$place/inspected" || die "the Inspector misses $tool $way"
+    done < <(printf '%s\n' diagnose_execution find_timeout_root_cause compare_with_successful get_recent_failures \
+        analyze_performance find_trace_gaps search_spans get_trace collector_status)
+    while read -r tool arguments; do
+        # shellcheck disable=SC2086 # a list
+        $way "$tool" --method tools/call --tool-name "$tool" ${arguments:+--tool-arg $arguments}
+        grep -q '"structuredContent"' "$place/inspected" || die "the Inspector got no answer from $tool $way"
+    done <<CALLS
+diagnose_execution execution_id=2301
+find_timeout_root_cause job_id=bias-detection-1
+compare_with_successful execution_id=2301
+get_recent_failures limit=5
+analyze_performance
+find_trace_gaps trace_id=$trace
+search_spans since=2025-10-22 until=2025-10-23
+get_trace trace_id=$trace
+collector_status
+CALLS
+    # An error of the tool, which is its exit code 5.
+    expected=5 $way "a wrong argument" --method tools/call --tool-name diagnose_execution --tool-arg execution_id=-1
+    $way "prompts" --method prompts/list
+    $way "resources" --method resources/templates/list
+done
+over_http "the newest revision" --protocol-era modern --method tools/call --tool-name diagnose_execution --tool-arg execution_id=2301
+grep -q no_healthy_provider "$place/inspected" || die "the Inspector gets no diagnosis"
+say "ok: lists, every tool, a wrong argument, prompts and resources over HTTP and stdio"
 
 for version in 1.30.0 2.3.0; do
     ".venv/mcp-$version/bin/python" tests/mcp/clients.py "$url" "$server" "$program"
 done
+say "what mcp-config prints"
+# Made for this run.
+python3 -c 'import secrets; print(secrets.token_hex(24))' > "$place/token"
+printf '[[http.tokens]]\nname = "editor"\nfile = "%s"\n' "$place/token" > "$place/config.toml"
+"$program" run --config "$place/config.toml" --listen 127.0.0.1:0 --keep-serving < /dev/null 2> "$place/guarded" &
+guarded=$!
+for _ in $(seq 100); do
+    address=$(sed -n 's/.*address=\([0-9.:]*\).*/\1/p' "$place/guarded" | head -n 1)
+    [ -z "$address" ] || break
+    sleep 0.1
+done
+[ -n "$address" ] || { cat "$place/guarded" >&2; die "the guarded server did not start"; }
+.venv/mcp-2.3.0/bin/python tests/mcp/snippets.py "http://$address" "$place/token" "$program"
 say "all done"

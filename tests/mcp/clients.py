@@ -2,14 +2,15 @@
 
     python clients.py URL PID PROGRAM      (the program's environment names its database)
 
-It lists everything, calls every tool, makes mistakes, gives up, goes away, comes a hundred at once, and
-calls ten thousand times while the server's memory is watched. Ends with 1 at the first surprise.
+On either transport it lists everything, calls every tool, makes mistakes, gives up, goes away, comes a
+hundred at once, and calls ten thousand times while the server's memory is watched. Ends with 1 at the first surprise.
 """
 import asyncio
 import http.client
 import json
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -123,8 +124,8 @@ async def everything(connect, name):
     print(f"ok    {name}: every tool, {len(MISTAKES) + 1} mistakes, prompts, resources, completion")
 
 
-async def cancellation():
-    async with over_http() as client:
+async def cancellation(connect, name):
+    async with connect() as client:
         for _ in range(20):
             try:
                 await asyncio.wait_for(client.call_tool("collector_status", {}), 0.001)
@@ -132,7 +133,7 @@ async def cancellation():
                 pass
         result = await client.call_tool("collector_status", {})
         check(not field(result, "is_error", "isError"), "after cancelled calls the next one fails")
-    print("ok    cancelled calls leave the connection usable")
+    print(f"ok    {name}: cancelled calls leave the connection usable")
 
 
 def request(name, arguments):
@@ -162,6 +163,59 @@ def vanishing():
     print("ok    150 clients that vanish harm nobody")
 
 
+HELLO = [
+    {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}},
+    {"jsonrpc": "2.0", "method": "notifications/initialized"},
+]
+
+
+def on_stdio():
+    """The server as a command, greeted."""
+    child = subprocess.Popen([PROGRAM, "mcp"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    child.stdin.write("".join(json.dumps(line) + "\n" for line in HELLO).encode())
+    child.stdin.flush()
+    check(b"protocolVersion" in child.stdout.readline(), "stdio: no answer to initialize")
+    return child
+
+
+def call_on_stdio(child, text):
+    child.stdin.write(text)
+    child.stdin.flush()
+    return b'"isError":false' in child.stdout.readline()
+
+
+def vanishing_on_stdio():
+    """A client that is gone in the middle of a call leaves no process behind."""
+    text = (request("diagnose_execution", {"execution_id": 2301}) + "\n").encode()
+    for kept in (text, text[: len(text) // 2], b""):
+        child = on_stdio()
+        child.stdin.write(kept)
+        child.stdin.flush()
+        # Nobody reads or writes any more.
+        child.stdout.close()
+        child.stdin.close()
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            check(False, "stdio: the server outlives its client")
+    print("ok    stdio: the server ends with a client that vanishes")
+
+
+def crowd_on_stdio():
+    children = [on_stdio() for _ in range(100)]
+    text = (request("diagnose_execution", {"execution_id": 2301}) + "\n").encode()
+    for child in children:
+        child.stdin.write(text)
+        child.stdin.flush()
+    answered = sum(b'"isError":false' in child.stdout.readline() for child in children)
+    for child in children:
+        child.stdin.close()
+    check(all(child.wait(30) == 0 for child in children), "stdio: a server ended with an error")
+    check(answered == 100, f"stdio: only {answered} of 100 clients were answered")
+    print("ok    stdio: 100 clients at once")
+
+
 async def crowd():
     async def one():
         async with over_http() as client:
@@ -173,8 +227,25 @@ async def crowd():
     print("ok    100 clients at once")
 
 
-def resident_kib():
-    with open(f"/proc/{PID}/status") as status:
+def endurance_on_stdio(calls=10_000):
+    text = (request("get_trace", {"trace_id": TRACE}) + "\n").encode()
+    child = on_stdio()
+
+    def many(count):
+        check(all(call_on_stdio(child, text) for _ in range(count)), "stdio: a call failed")
+
+    many(calls // 5)
+    before, began = resident_kib(child.pid), time.monotonic()
+    many(calls)
+    took, grown = time.monotonic() - began, resident_kib(child.pid) - before
+    child.stdin.close()
+    check(child.wait(20) == 0, "stdio: the server ended with an error")
+    check(grown < 8 * 1024, f"stdio: {calls} calls made the server {grown} KiB larger")
+    print(f"ok    stdio: {calls} calls in {took:.1f} s; memory {before} KiB before, {grown:+} KiB after")
+
+
+def resident_kib(pid=PID):
+    with open(f"/proc/{pid}/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
 
@@ -207,10 +278,14 @@ async def main():
     print(f"Python SDK {version('mcp')}")
     await everything(over_http, "HTTP")
     await everything(over_stdio, "stdio")
-    await cancellation()
+    await cancellation(over_http, "HTTP")
+    await cancellation(over_stdio, "stdio")
     vanishing()
+    vanishing_on_stdio()
     await crowd()
+    crowd_on_stdio()
     endurance()
+    endurance_on_stdio()
 
 
 asyncio.run(main())

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# How long answers take on a large database, with 20 callers at once that each ask again as soon as they
+# are answered, and with log lines coming in meanwhile.
+#
+#   scripts/bench-latency.sh [postgres|sqlite] [SPANS] [SECONDS]
+#
+# postgres: 10 million spans unless said otherwise, in a server of its own that is gone afterwards, or in the
+# database that BENCH_DATABASE names (one that scripts/big-database.sh made). sqlite: 1 million. Each
+# tool is asked for SECONDS (5) with ids drawn from the failures of the last week and, one in five, of all
+# time. FEED is how many printed spans a second come in (200), CALLERS how many ask at once (20).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+kind=${1:-postgres}
+case $kind in
+postgres) spans=${2:-10000000} ;;
+sqlite) spans=${2:-1000000} ;;
+*) sed -n '2,12p' "$0" >&2; exit 2 ;;
+esac
+seconds=${3:-5}
+target=${CARGO_TARGET_DIR:-$PWD/target}/release
+if [ -z "${BENCH_DATABASE:-}" ] && [ -z "${BEACON_TEST_POSTGRES_URL:-}" ]; then
+    cargo build --release --locked --quiet --bin beacon-collector --example bench-http
+    exec bash scripts/postgres.sh run -- bash "$0" "$kind" "$spans" "$seconds"
+fi
+export BEACON_PROGRAM=${BEACON_PROGRAM:-$target/beacon-collector}
+bench=${BENCH_HTTP:-$target/examples/bench-http}
+
+place=$(mktemp -d)
+collector='' feeder=''
+trap '[ -z "$feeder" ] || kill "$feeder" 2>/dev/null || true; [ -z "$collector" ] || kill "$collector" 2>/dev/null || true; wait; rm -rf "$place"' EXIT
+
+source=${BENCH_DATABASE:-}
+if [ -z "$source" ]; then
+    source=$BEACON_TEST_POSTGRES_URL
+    source=${source%/*}/bench_latency
+    psql -X -q "$BEACON_TEST_POSTGRES_URL" -c 'create database bench_latency'
+    bash scripts/big-database.sh "$source" "$spans"
+fi
+database=$source
+if [ "$kind" = sqlite ]; then
+    database="sqlite:$place/beacon.db"
+    python3 scripts/big_sqlite.py "$source" "$place/beacon.db" "$BEACON_PROGRAM"
+fi
+
+# Failures of the last week, and one in five of any time; their jobs and traces.
+psql -X -q -At -F ' ' -v ON_ERROR_STOP=1 "$source" > "$place/ids" <<'SQL'
+create temp table chosen as
+(select e.id, e.job_id from executions e
+ where e.created_at > (select max(created_at) - interval '7 days' from executions) and e.status = 'failed'
+ order by hashint8(e.id) limit 320)
+union all
+(select e.id, e.job_id from executions e
+ where e.id % 997 = 0 and e.status = 'failed'
+ order by hashint8(e.id) limit 80);
+select 'execution', id from chosen;
+select 'job', j.jobspec_id from jobs j where j.id in (select job_id from chosen);
+select 'trace', l.trace_id from beacon_collector.execution_links l where l.execution_id in (select id from chosen);
+-- As people type them.
+select 'trace', left(l.trace_id::text, 13) from beacon_collector.execution_links l
+where l.execution_id in (select id from chosen where id % 4 = 0);
+SQL
+python3 scripts/bench_latency.py questions < "$place/ids" > "$place/questions"
+
+mkfifo "$place/log"
+python3 scripts/bench_latency.py feed "${FEED:-200}" > "$place/log" &
+feeder=$!
+RUST_LOG=warn,beacon_collector::app=info STATE_DIRECTORY="$place" "$BEACON_PROGRAM" run --database "$database" \
+    --listen 127.0.0.1:0 < "$place/log" 2> "$place/said" &
+collector=$!
+for _ in $(seq 300); do
+    address=$(sed -n 's/.*address=\([0-9.:]*\).*/\1/p' "$place/said" | head -n 1)
+    [ -z "$address" ] || break
+    sleep 0.1
+done
+[ -n "$address" ] || { cat "$place/said" >&2; exit 1; }
+
+ask() { "$bench" "$address" "$1" "$seconds" < "$place/questions"; }
+ticks() { awk '{ print $14 + $15 }' "/proc/$collector/stat"; }
+printf '\n%s, %s: one caller\n\n' "$kind" "$(nproc) cores"
+ask 1 | python3 scripts/bench_latency.py table
+printf '\n%s callers at once, each tool by itself\n\n' "${CALLERS:-20}"
+before=$(ticks)
+ask "${CALLERS:-20}" | python3 scripts/bench_latency.py table
+printf '\n%s callers at once, all tools mixed\n\n' "${CALLERS:-20}"
+BENCH_MIXED=1 ask "${CALLERS:-20}" | python3 scripts/bench_latency.py table
+printf '\nprocessor time of the collector meanwhile: %s s; its memory: %s MiB\n' \
+    "$(($(($(ticks) - before)) / $(getconf CLK_TCK)))" "$(awk '/VmRSS/ { print int($2 / 1024) }' "/proc/$collector/status")"
+grep -c WARN "$place/said" | sed 's/^/warnings in its log: /' || true
