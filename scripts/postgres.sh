@@ -86,9 +86,9 @@ start_server() {
     # The first line that fits decides.
     printf 'host all beacon_scram 127.0.0.1/32 scram-sha-256\n%s\n' "$(cat "$dir/data/pg_hba.conf")" >"$dir/hba"
     cat "$dir/hba" >"$dir/data/pg_hba.conf"
-    local port attempt
+    local port
     # Another process can take the port between the look and the start.
-    for attempt in 1 2 3; do
+    for _ in 1 2 3; do
         port=$(free_port)
         if as_server_user "$bin/pg_ctl" -D "$dir/data" -l "$dir/server.log" -w -s \
             -o "-p $port -c listen_addresses=127.0.0.1 -k $dir $server_options" start; then

@@ -30,6 +30,11 @@ bash scripts/postgres.sh run -- cargo nextest run --workspace --locked
 step "documentation examples"
 cargo test --workspace --doc --locked --quiet
 
+step "the guide, followed; pages and scripts, checked"
+python3 scripts/follow-guide.py
+python3 scripts/check-docs.py
+bash scripts/lint-scripts.sh
+
 step "dependency rules"
 need_cargo_tool deny
 cargo deny --all-features --log-level error check bans licenses sources

@@ -14,6 +14,21 @@ use crate::query::{
     CollectorStatus, FoundSpans, Parameter, RecentFailuresAndSpans, Tool, TraceOverview,
 };
 
+/// What those ask who run the service: path, type of the answer, and what it is.
+const OPERATION: [(&str, &str, &str); 3] = [
+    ("/healthz", "text/plain", "It lives"),
+    (
+        "/readyz",
+        "application/json",
+        "It does its work; 503 and the reason when not",
+    ),
+    (
+        "/metrics",
+        "application/openmetrics-text",
+        "Counters for Prometheus",
+    ),
+];
+
 /// The reports with everything that they refer to.
 #[derive(utoipa::OpenApi)]
 #[openapi(components(schemas(
@@ -48,6 +63,15 @@ fn document() -> Value {
         "/api/v1/ingest/{source}".to_owned(),
         json!({ "post": ingest() }),
     );
+    for (path, summary) in [
+        ("/v1/logs", "Push logs by OTLP/HTTP"),
+        ("/v1/traces", "Push spans by OTLP/HTTP"),
+    ] {
+        paths.insert(path.to_owned(), json!({ "post": otlp(summary) }));
+    }
+    for (path, kind, summary) in OPERATION {
+        paths.insert(path.to_owned(), json!({ "get": plain(kind, summary) }));
+    }
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -132,5 +156,25 @@ fn ingest() -> Value {
             "429": { "description": "Too much at once; Retry-After says when" },
             "503": { "description": "Shutting down" },
         },
+    })
+}
+
+fn otlp(summary: &str) -> Value {
+    json!({
+        "summary": summary,
+        "description": "As OpenTelemetry's senders send it: protobuf or JSON, plain, gzip or zstd. Answered once it is stored.",
+        "requestBody": { "required": true, "content": { "application/x-protobuf": {}, "application/json": {} } },
+        "responses": {
+            "200": { "description": "Stored; partial_success says what was not understood" },
+            "429": { "description": "Too much at once; Retry-After says when" },
+            "503": { "description": "Shutting down" },
+        },
+    })
+}
+
+fn plain(kind: &str, summary: &str) -> Value {
+    json!({
+        "summary": summary,
+        "responses": { "200": { "description": summary, "content": { kind: {} } } },
     })
 }

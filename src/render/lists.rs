@@ -13,18 +13,21 @@ pub fn failures(report: &RecentFailuresAndSpans, paint: Paint) -> String {
     let report = &report.report;
     let mut text = String::new();
     let _ = match report.patterns.first() {
-        Some(pattern) => writeln!(
-            text,
-            "{} ({}): {} of {} failures looked at",
-            paint.red(&paint.bold(pattern.root_cause_code.title())),
-            pattern.root_cause_code,
-            pattern.count,
-            report
-                .patterns
-                .iter()
-                .map(|pattern| pattern.count)
-                .sum::<usize>()
-        ),
+        Some(pattern) => {
+            let cause = pattern.root_cause_code;
+            let count = |of_cause: bool| -> usize {
+                let counted = report.patterns.iter();
+                let counted = counted.filter(|one| !of_cause || one.root_cause_code == cause);
+                counted.map(|one| one.count).sum()
+            };
+            writeln!(
+                text,
+                "{} ({cause}): {} of {} failures looked at",
+                paint.red(&paint.bold(cause.title())),
+                count(true),
+                count(false)
+            )
+        }
         None if spans.is_empty() => writeln!(text, "{}", paint.green("no failures")),
         None => writeln!(
             text,

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Builds the Debian package: the release binary, manual pages, completions, the unit, documentation and
+# examples. Prints the path of the .deb as its last line. --no-build packs target/release/beacon-collector
+# as it is.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'package-deb: %s\n' "$*" >&2; }
+
+if ! command -v cargo-deb >/dev/null; then
+    say "installing cargo-deb"
+    cargo install --locked --quiet cargo-deb
+fi
+if [ "${1-}" != --no-build ]; then
+    say "building"
+    cargo build --release --locked
+fi
+
+program=target/release/beacon-collector
+folder=target/package
+rm -rf "$folder"
+mkdir -p "$folder/man1" "$folder/completions"
+say "packing $("$program" --version)"
+"$program" man --out "$folder/man1"
+"$program" completions bash > "$folder/completions/beacon-collector"
+"$program" completions zsh > "$folder/completions/_beacon-collector"
+"$program" completions fish > "$folder/completions/beacon-collector.fish"
+
+# Debian's form of a changelog; the words are in CHANGELOG.md.
+version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+printf 'beacon-collector (%s-1) unstable; urgency=medium\n\n  * See /usr/share/doc/beacon-collector/CHANGELOG.md\n\n -- beacon-collector authors <>  %s\n' \
+    "$version" "$(git log -1 --format=%cD 2>/dev/null || date -R)" > "$folder/changelog"
+
+cargo deb --no-build --quiet
+find target/debian -name "beacon-collector_${version}-*.deb" -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2
