@@ -37,12 +37,9 @@ done
 list() { # FOLDER: what Claude Code says of the project's servers
     (cd "$1" && timeout 120 env -i PATH="$PATH" HOME="$place/home" BEACON_TOKEN="$(cat "$place/token")" "$claude" mcp list)
 }
-mkdir -p "$place/home"
-for way in daemon command; do
-    mkdir -p "$place/$way/.claude"
-    # What a person answers when asked whether the project's servers may be used.
-    echo '{ "enableAllProjectMcpServers": true }' > "$place/$way/.claude/settings.local.json"
-done
+mkdir -p "$place/home/.claude" "$place/daemon" "$place/command"
+# What a person answers when asked whether a project's servers may be used.
+echo '{ "enableAllProjectMcpServers": true }' > "$place/home/.claude/settings.json"
 "$program" mcp-config claude --url "http://$address" --token > "$place/daemon/.mcp.json" 2>/dev/null
 "$program" mcp-config claude > "$place/command/.mcp.json" 2>/dev/null
 for way in daemon command; do

@@ -2,7 +2,7 @@
 //! them to the analysis and seals what comes out for readers that must not be misled by log text.
 //!
 //! It writes nothing. Invariant: the same question over the same rows gives the same bytes, whoever
-//! asks — command line, REST or MCP.
+//! asks — command line, REST or MCP. What was expensive is answered from memory for a while (`memory`).
 
 mod answer;
 mod argument;
