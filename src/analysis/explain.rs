@@ -46,7 +46,11 @@ pub(crate) fn explanation(facts: &Facts<'_>, verdict: &Verdict) -> String {
             format!("The Modal function could not load the model; it failed after {modal}.")
         }
         RootCause::ModalUnknownModel => {
-            format!("The Modal function refused the model's name after {modal}.")
+            let when = match facts.took_ms(facts.modal) {
+                Some(ms) if ms < 1.0 => "at once".to_owned(),
+                _ => format!("after {modal}"),
+            };
+            format!("The Modal function refused the model's name {when}.")
         }
         RootCause::ModalException => {
             format!("The Modal function failed with an exception after {modal}.")
@@ -98,15 +102,15 @@ fn undetermined(facts: &Facts<'_>, verdict: &Verdict, total: &str) -> String {
         .map(|other| other.root_cause_code.code())
         .collect();
     let seen = if facts.tree.is_empty() {
-        "Only the row is known"
+        "Only the row is known, and it does not tell"
     } else {
-        "The trace is not enough"
+        "The trace does not tell"
     };
     if open.is_empty() {
-        return format!("{seen}: an execution of {total} that fits none of the known causes.");
+        return format!("{seen} why it ended after {total}: that fits none of the known causes.");
     }
     format!(
-        "{seen} to tell why it ended after {total}; it may be {}.",
+        "{seen} why it ended after {total}; it may be {}.",
         open.join(" or ")
     )
 }

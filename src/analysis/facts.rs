@@ -12,6 +12,9 @@ use super::text::{Class, Hints};
 use super::tree::{Node, Tier, Tree, micros};
 use crate::model::{Execution, SpanStatus, meta};
 
+/// Texts read beside those along the call: a trace may have failed in ten thousand places.
+const MOST_TEXTS: usize = 200;
+
 /// How the execution ended, by its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -114,14 +117,26 @@ impl<'t> Facts<'t> {
             said: Vec::new(),
         };
         facts.follow_the_call();
-        facts.said = (tree.order.iter())
-            .filter(|&&at| tree.nodes[at].failed())
-            .map(|&node| Said {
-                node,
-                hints: Hints::read(&everything_said(&tree.nodes[node])),
-            })
-            .collect();
+        facts.said = facts.read_texts();
         facts
+    }
+
+    /// What failing spans said: those along the call, and of others as many as anybody would read.
+    fn read_texts(&self) -> Vec<Said> {
+        let along = [self.root, self.call, self.router, self.provider, self.modal];
+        let mut others = 0;
+        let failed = self.tree.order.iter().copied();
+        let failed = failed.filter(|&at| self.tree.nodes[at].failed());
+        let worth_reading = failed.filter(|&at| {
+            let beside = !along.contains(&Some(at));
+            others += usize::from(beside);
+            !beside || others <= MOST_TEXTS
+        });
+        let read = |node| Said {
+            node,
+            hints: Hints::read(&everything_said(&self.tree.nodes[node])),
+        };
+        worth_reading.map(read).collect()
     }
 
     /// Walks from the runner's root towards Modal along the attempt that decided the outcome.

@@ -126,13 +126,18 @@ fn distinct<'a>(values: impl Iterator<Item = Option<&'a String>>) -> Vec<String>
 /// A text with everything taken out that differs from one occurrence to the next: words with digits
 /// become `#`, paths keep their last part.
 fn template(text: &str) -> String {
-    let words = text.split_whitespace().map(|word| {
-        let word = match word.rsplit_once('/') {
-            Some((before, last)) if before.contains('/') && !last.is_empty() => last,
-            _ => word,
-        };
-        mask_numbers(word)
-    });
+    let words = text
+        .split_whitespace()
+        .map(|word| match word.rsplit_once('/') {
+            Some((before, last)) if before.contains('/') && !last.is_empty() => {
+                let quote = before
+                    .chars()
+                    .next()
+                    .filter(|c| !c.is_alphanumeric() && *c != '/');
+                quote.into_iter().collect::<String>() + &mask_numbers(last)
+            }
+            _ => mask_numbers(word),
+        });
     words.collect::<Vec<_>>().join(" ")
 }
 

@@ -3,6 +3,7 @@
 //! Invariant: a span is missed only where successful traces of the kind have it, or where its service
 //! must have worked; the reason is told from the caller's fate, the ledger of losses and the shape.
 
+use super::facts::Outcome;
 use super::report::{MissingReason, MissingSpan};
 use super::shape::{Name, Shape};
 use super::tree::{Tier, Tree};
@@ -52,6 +53,28 @@ pub(crate) fn missing(tree: &Tree<'_>, around: &Around<'_>) -> Vec<MissingSpan> 
         .into_iter()
         .map(|(name, parent)| explain(tree, name, parent.as_ref(), around))
         .collect()
+}
+
+/// What is missing where the row is all there is: who must have worked, by what the row says.
+pub(crate) fn unseen(outcome: Outcome) -> Vec<MissingSpan> {
+    let must = DEFAULTS
+        .iter()
+        .filter(|(service, _)| match Tier::of(service) {
+            Tier::Runner => true,
+            _ => outcome == Outcome::Succeeded,
+        });
+    must.map(|(service, operation)| MissingSpan {
+        service: (*service).to_owned(),
+        operation: (*operation).to_owned(),
+        why: MissingReason::LogLost,
+        between: Vec::new(),
+        inside: None,
+        because: match Tier::of(service) {
+            Tier::Runner => "the execution has a row, so the runner worked on it".to_owned(),
+            _ => "the execution succeeded, so it was answered".to_owned(),
+        },
+    })
+    .collect()
 }
 
 fn explain(

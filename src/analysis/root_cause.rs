@@ -14,7 +14,7 @@ use super::critical_path;
 use super::explain::{explanation, recommendations};
 use super::facts::{Facts, Outcome, row_ms};
 use super::hypotheses;
-use super::missing::{Around, missing};
+use super::missing::{Around, missing, unseen};
 use super::report::{DataQuality, Diagnosis, LogLoss, RootCause};
 use super::row;
 use super::slow;
@@ -146,7 +146,10 @@ fn data_quality(facts: &Facts<'_>) -> DataQuality {
     DataQuality {
         link_confidence: linked_by.as_ref().map(|(_, confidence)| *confidence),
         linked_by: linked_by.map(|(method, _)| method),
-        missing_spans: missing(tree, &around),
+        missing_spans: match (tree.is_empty(), facts.outcome) {
+            (false, _) => missing(tree, &around),
+            (true, outcome) => unseen(outcome),
+        },
         collector_lag_s: case.collector_lag_s,
         log_loss: case
             .losses

@@ -6,7 +6,16 @@
 
 mod rules;
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use rules::rules;
+
+/// From this weight on a text says plainly that memory ran out.
+const PLAIN_SHORTAGE: f64 = 0.8;
+/// What the activity counts beside that.
+const ACTIVITY: f64 = 0.4;
 
 /// What a text can be about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,7 +57,7 @@ pub(crate) struct Hints {
 impl Hints {
     /// Reads a text.
     pub(crate) fn read(text: &str) -> Self {
-        let words = normalised(text);
+        let words = normalised(text) + sizes(text);
         let mut hints = Self {
             weights: Vec::new(),
             informative: is_informative(&words),
@@ -59,7 +68,20 @@ impl Hints {
                 hints.add(rule.class, rule.weight);
             }
         }
+        hints.prefer_the_shortage();
         hints
+    }
+
+    /// A text that tells of memory running out while a model was loaded names what was being done and
+    /// what went wrong; the latter is the cause.
+    fn prefer_the_shortage(&mut self) {
+        if self.weight(Class::OutOfMemory) < PLAIN_SHORTAGE {
+            return;
+        }
+        let load = self.weights.iter_mut();
+        for (_, weight) in load.filter(|(class, _)| *class == Class::ModelLoad) {
+            *weight *= ACTIVITY;
+        }
     }
 
     /// How strongly the text speaks for a class, 0 to 1.
@@ -75,6 +97,16 @@ impl Hints {
             None => self.weights.push((class, weight)),
         }
     }
+}
+
+/// Words that stand for amounts of bytes in a text: rules can't count, and units are spelled in many ways.
+fn sizes(text: &str) -> &'static str {
+    static SIZE: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"(?i)\b\d+(?:[.,]\d+)?\s*(?:[kmgt]i?b|bytes)\b").ok());
+    let found = SIZE
+        .as_ref()
+        .map_or(0, |size| size.find_iter(text).take(2).count());
+    ["", "#size ", "#size #sizes "][found]
 }
 
 /// Lower-case words between single spaces, one before and one after: `CUDA_OutOfMemoryError` and

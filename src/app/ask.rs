@@ -11,6 +11,9 @@ use crate::query::{Query, QueryError, Report, Tool};
 use crate::render::{self, Marks, Paint};
 use crate::store::Store;
 
+/// Width of pictures where nobody limits it.
+const PIPE_WIDTH: usize = 100;
+
 /// What was asked, and how the answer is printed.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -95,7 +98,7 @@ impl Asked {
     pub(super) async fn answer(
         self,
         store: &Arc<dyn Store>,
-        width: usize,
+        columns: Option<usize>,
     ) -> Result<String, QueryError> {
         let query = Query::new(Arc::clone(store));
         if self.json {
@@ -110,9 +113,12 @@ impl Asked {
             _ => None,
         };
         let mut text = in_words(&report, paint);
+        if let Some(columns) = columns {
+            text = render::folded(&text, columns);
+        }
         if let Some(trace) = trace {
             text.push('\n');
-            text.push_str(&picture(&query, &trace, width, paint).await?);
+            text.push_str(&picture(&query, &trace, columns, paint).await?);
         }
         Ok(text)
     }
@@ -122,7 +128,7 @@ impl Asked {
 pub(super) async fn picture(
     query: &Query,
     trace: &str,
-    width: usize,
+    columns: Option<usize>,
     paint: Paint,
 ) -> Result<String, QueryError> {
     let view = query.trace(trace).await?;
@@ -132,7 +138,7 @@ pub(super) async fn picture(
         &view.spans,
         &marks,
         Utc::now(),
-        width,
+        columns.unwrap_or(PIPE_WIDTH),
         paint,
     ))
 }

@@ -28,9 +28,6 @@ use crate::telemetry;
 /// How long blocking work may hold up the end of the process.
 const RUNTIME_STOP: Duration = Duration::from_millis(200);
 
-/// Width of pictures when stdout is not a terminal.
-const PIPE_WIDTH: usize = 100;
-
 /// Does what the command line asks for; the exit code is 0 when done, 1 when it failed while
 /// running, 2 for wrong usage or configuration.
 pub fn start(arguments: Arguments) -> ExitCode {
@@ -85,7 +82,7 @@ async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<()> {
         Some(Command::Trace { id, output, .. }) if !output.json => {
             let store = open(&config).await?;
             let query = Query::new(Arc::clone(&store));
-            let text = ask::picture(&query, &id, width(), Paint::for_stdout()).await?;
+            let text = ask::picture(&query, &id, columns(), Paint::for_stdout()).await?;
             store.close().await;
             Ok(render::print(&text)?)
         }
@@ -104,7 +101,7 @@ async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<()> {
                 return Ok(());
             };
             let store = open(&config).await?;
-            let text = asked.answer(&store, width()).await?;
+            let text = asked.answer(&store, columns()).await?;
             store.close().await;
             Ok(render::print(&text)?)
         }
@@ -167,11 +164,10 @@ async fn told_to_stop() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Columns of the terminal.
-fn width() -> usize {
-    let columns = std::env::var("COLUMNS")
-        .ok()
-        .and_then(|columns| columns.parse().ok());
+/// Columns that there are to write in; `None` when nobody limits them, as in a pipe.
+fn columns() -> Option<usize> {
+    let said = std::env::var("COLUMNS").ok();
+    let said = said.and_then(|columns| columns.parse().ok());
     let terminal = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-    columns.or_else(terminal).unwrap_or(PIPE_WIDTH)
+    said.or_else(terminal)
 }

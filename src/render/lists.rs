@@ -20,13 +20,17 @@ pub fn failures(report: &RecentFailuresAndSpans, paint: Paint) -> String {
                 let counted = counted.filter(|one| !of_cause || one.root_cause_code == cause);
                 counted.map(|one| one.count).sum()
             };
-            writeln!(
-                text,
-                "{} ({cause}): {} of {} failures looked at",
-                paint.red(&paint.bold(cause.title())),
-                count(true),
-                count(false)
-            )
+            let (same, all) = (count(true), count(false));
+            if same == 1 && all > 1 {
+                let many = paint.red(&paint.bold(&format!("{all} failures")));
+                writeln!(text, "{many}, each of its own kind")
+            } else {
+                writeln!(
+                    text,
+                    "{} ({cause}): {same} of {all} failures looked at",
+                    paint.red(&paint.bold(cause.title())),
+                )
+            }
         }
         None if spans.is_empty() => writeln!(text, "{}", paint.green("no failures")),
         None => writeln!(
@@ -45,18 +49,19 @@ pub fn failures(report: &RecentFailuresAndSpans, paint: Paint) -> String {
     for failure in &report.failures {
         let _ = writeln!(
             text,
-            "  {:>8}  {}  {:<6} {:<16} {}  {}",
+            "  {:>8}  {}  {:<6} {:<16} {}",
             failure.id,
             failure.created_at.as_deref().unwrap_or("-"),
             clean(&failure.region),
             clean(failure.model_id.as_deref().unwrap_or("-")),
             paint.red(failure.root_cause_code.code()),
-            paint.dim(&clean(failure.job_id.as_deref().unwrap_or(""))),
         );
+        let job = failure.job_id.as_deref();
+        let job = job.map_or(String::new(), |job| format!("job {}  ", clean(job)));
         let _ = writeln!(
             text,
             "            {}",
-            paint.dim(&quoted(&failure.error_message))
+            paint.dim(&format!("{job}{}", quoted(&failure.error_message)))
         );
     }
     section(
@@ -67,7 +72,7 @@ pub fn failures(report: &RecentFailuresAndSpans, paint: Paint) -> String {
                 .quoted_log
                 .as_deref()
                 .map_or(String::new(), |log| format!("  \"{}\"", quoted(log)));
-            format!("{:>4} × {}{quote}", pattern.count, pattern.root_cause_code)
+            format!("{} × {}{quote}", pattern.count, pattern.root_cause_code)
         }),
     );
     text.push_str(&list(spans, paint));

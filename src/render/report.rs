@@ -1,89 +1,17 @@
-//! Reports as text for a person who was woken up: the cause in the first line, then what speaks for it,
-//! then what to do. Text of logs is shown in quotes, cleaned and cut.
+//! Reports on jobs, comparisons and gaps as text: the finding in the first line, then what it rests on.
+//! Text of logs is shown in quotes, cleaned and cut.
 
 use std::fmt::Write as _;
 
 use super::Paint;
 use super::waterfall::milliseconds;
-use crate::analysis::report::{
-    Comparison, Diagnosis, Evidence, ExecutionView, JobTimeouts, RootCause, TraceGaps,
-};
+use crate::analysis::report::{Comparison, ExecutionView, JobTimeouts, RootCause, TraceGaps};
 use crate::untrusted;
 
 /// Columns of quoted text.
 const QUOTE: usize = 240;
 /// Executions and differences listed.
 const LISTED: usize = 20;
-
-/// Why an execution failed.
-pub fn diagnosis(report: &Diagnosis, paint: Paint) -> String {
-    let mut text = String::new();
-    let place = report.affected_service.as_deref();
-    let place = place.map_or(String::new(), |service| format!(", in {service}"));
-    // Writing to a String can't fail, here and below.
-    let _ = writeln!(
-        text,
-        "{} ({}){place}, {:.0} % sure",
-        headline(report.root_cause_code, &report.root_cause, paint),
-        report.root_cause_code,
-        report.confidence * 100.0
-    );
-    let _ = writeln!(text, "{}", clean(&report.explanation));
-    let took = match (report.duration_ms, report.running_for_ms) {
-        (Some(ms), _) => format!("{} after {}", report.status, milliseconds(ms as f64)),
-        (None, Some(ms)) => format!("{}, for {} now", report.status, milliseconds(ms as f64)),
-        (None, None) => report.status.clone(),
-    };
-    let facts = [
-        Some(format!("execution {}", report.execution_id)),
-        report.job_id.as_ref().map(|job| format!("job {job}")),
-        Some(report.region.clone()),
-        report.model.clone(),
-        Some(took),
-    ];
-    let facts: Vec<String> = facts
-        .into_iter()
-        .flatten()
-        .map(|fact| clean(&fact))
-        .collect();
-    let _ = writeln!(text, "{}", paint.dim(&facts.join(" · ")));
-    let timing = report.timing_breakdown.iter();
-    let timing: Vec<String> = timing
-        .map(|(service, took)| format!("{} {}", clean(service), missing(took, paint)))
-        .collect();
-    let _ = writeln!(text, "\ntiming    {}", timing.join(" · "));
-    evidence(&mut text, &report.evidence, paint);
-    section(
-        &mut text,
-        "ruled out",
-        report
-            .ruled_out
-            .iter()
-            .map(|cause| format!("{}: {}", cause.root_cause_code, clean(&cause.because))),
-    );
-    section(
-        &mut text,
-        "unusual",
-        report.anomalies.iter().map(|odd| {
-            let (now, usual) = (odd.observed_ms as f64, odd.baseline_ms as f64);
-            format!(
-                "{}: {} instead of {} ({} samples, {})",
-                clean(&odd.what),
-                milliseconds(now),
-                milliseconds(usual),
-                odd.samples,
-                clean(&odd.compared_with)
-            )
-        }),
-    );
-    section(
-        &mut text,
-        "what to do",
-        report.recommendations.iter().map(|line| clean(line)),
-    );
-    quality(&mut text, report);
-    text
-}
 
 /// Why a job's executions failed.
 pub fn job(report: &JobTimeouts, paint: Paint) -> String {
@@ -242,7 +170,8 @@ pub fn gaps(report: &TraceGaps, paint: Paint) -> String {
     text
 }
 
-fn headline(cause: RootCause, title: &str, paint: Paint) -> String {
+/// The name of a cause in the colour of how bad it is.
+pub(super) fn headline(cause: RootCause, title: &str, paint: Paint) -> String {
     let title = paint.bold(&clean(title));
     match cause {
         RootCause::None => paint.green(&title),
@@ -250,46 +179,6 @@ fn headline(cause: RootCause, title: &str, paint: Paint) -> String {
         cause if cause.is_slowness() => paint.yellow(&title),
         _ => paint.red(&title),
     }
-}
-
-fn evidence(text: &mut String, evidence: &[Evidence], paint: Paint) {
-    if evidence.is_empty() {
-        return;
-    }
-    let _ = writeln!(text, "\nevidence");
-    for item in evidence {
-        let _ = writeln!(text, "  - {}", clean(&item.what));
-        if let Some(quote) = &item.quoted_log {
-            let _ = writeln!(text, "    {}", paint.dim(&format!("\"{}\"", quoted(quote))));
-        }
-    }
-}
-
-fn quality(text: &mut String, report: &Diagnosis) {
-    let quality = &report.data_quality;
-    let mut lines: Vec<String> = Vec::new();
-    if let Some(how) = &quality.linked_by {
-        let sure = quality.link_confidence.unwrap_or_default() * 100.0;
-        lines.push(format!("trace joined by {}, {sure:.0} % sure", clean(how)));
-    }
-    lines.extend(quality.missing_spans.iter().map(|span| {
-        format!(
-            "{} {} is missing: {}",
-            clean(&span.service),
-            clean(&span.operation),
-            clean(&span.because)
-        )
-    }));
-    lines.extend(quality.log_loss.iter().map(|loss| {
-        format!(
-            "{} lost log lines from {} to {}",
-            clean(&loss.source),
-            loss.from,
-            loss.to
-        )
-    }));
-    lines.extend(quality.notes.iter().map(|note| clean(note)));
-    section(text, "data quality", lines.into_iter());
 }
 
 fn executions(text: &mut String, title: &str, views: &[ExecutionView], total: usize, paint: Paint) {
@@ -331,14 +220,6 @@ pub(super) fn section(text: &mut String, title: &str, lines: impl Iterator<Item 
     let _ = writeln!(text, "\n{title}");
     for line in lines {
         let _ = writeln!(text, "  - {line}");
-    }
-}
-
-fn missing(took: &str, paint: Paint) -> String {
-    if took == "missing" {
-        paint.yellow(took)
-    } else {
-        clean(took)
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::Paint;
+use super::{Paint, folded};
 use crate::analysis::report::TraceGaps;
 use crate::model::{Span, SpanStatus, meta};
 
@@ -14,6 +14,9 @@ use crate::model::{Span, SpanStatus, meta};
 const MIN_BAR: usize = 20;
 /// Depth beyond which nesting is no longer indented.
 const MAX_INDENT: usize = 12;
+
+/// Spans drawn; more can't be read in a terminal.
+const MAX_ROWS: usize = 500;
 
 type Interval = (DateTime<Utc>, DateTime<Utc>);
 
@@ -85,16 +88,8 @@ pub fn waterfall(
     if spans.iter().any(|span| span.status == SpanStatus::Started) {
         end = end.max(now.min(end + chrono::TimeDelta::minutes(1)));
     }
-    let names: Vec<String> = rows
-        .iter()
-        .map(|(depth, span)| name(*depth, span))
-        .collect();
-    let name_width = names
-        .iter()
-        .map(|name| name.chars().count())
-        .max()
-        .unwrap_or(0);
-    let bar_width = width.saturating_sub(name_width + 26).max(MIN_BAR);
+    let layout = Layout::of(&rows, width);
+    let bar_width = layout.bar;
     let scale = Scale {
         begin,
         end,
@@ -106,13 +101,20 @@ pub fn waterfall(
     let took = milliseconds((end - begin).num_microseconds().unwrap_or(i64::MAX) as f64 / 1000.0);
     let plural = if count == 1 { "" } else { "s" };
     // Writing to a String can't fail, here and below.
-    let _ = writeln!(
-        text,
+    let head = format!(
         "trace {}  {count} span{plural}  {took}  from {started}",
         first.trace_id
     );
-    for ((_, span), name) in rows.iter().zip(&names) {
-        let pad = name_width - name.chars().count();
+    text.push_str(&folded(&head, width));
+    let repeated = repeated(spans);
+    let shown = if rows.len() > MAX_ROWS {
+        MAX_ROWS
+    } else {
+        rows.len()
+    };
+    for (depth, span) in &rows[..shown] {
+        let name = layout.name(*depth, span);
+        let pad = layout.names.saturating_sub(name.chars().count());
         let gaps = marks.gaps.get(&span.span_id).map_or(&[][..], Vec::as_slice);
         let bar = scale.bar(span, gaps, paint);
         let path = match marks.critical.contains(&span.span_id) {
@@ -127,16 +129,24 @@ pub fn waterfall(
             text,
             "{path}{name}{:pad$}  {bar}  {time:>8}  {}",
             "",
-            status(span, paint)
+            layout.status(span, paint)
         );
-        for line in notes(span) {
-            let indent = name_width + path.chars().count();
-            let _ = writeln!(text, "{:indent$}  {}", "", paint.dim(&line));
+        for line in notes(span, &repeated) {
+            let indent = layout.notes + path.chars().count();
+            let line = format!("{:indent$}  {}", "", paint.dim(&line));
+            text.push_str(&folded(&line, width));
         }
+    }
+    if shown < rows.len() {
+        let _ = writeln!(
+            text,
+            "… {} spans more; --json lists them",
+            rows.len() - shown
+        );
     }
     if !marks.critical.is_empty() || !marks.gaps.is_empty() {
         let legend = "▸ critical path   ░ open   ╌ time that nothing below covers";
-        let _ = writeln!(text, "{}", paint.dim(legend));
+        text.push_str(&folded(&paint.dim(legend), width));
     }
     text
 }
@@ -180,23 +190,95 @@ fn nest(spans: &[Span]) -> Vec<(usize, &Span)> {
     }
 }
 
+/// How the columns are shared out.
+struct Layout {
+    names: usize,
+    bar: usize,
+    /// Where what stands below a bar begins.
+    notes: usize,
+    /// Too narrow for words: names are cut, and a sign stands for the status.
+    narrow: bool,
+}
+
+impl Layout {
+    /// Columns of everything but name and bar: marks, spaces, a duration and a status.
+    const AROUND: usize = 26;
+    /// The same where a sign stands for the status.
+    const AROUND_NARROW: usize = 17;
+    const LEAST_NAME: usize = 12;
+
+    fn of(rows: &[(usize, &Span)], width: usize) -> Self {
+        let names = rows
+            .iter()
+            .map(|(depth, span)| name(*depth, span).chars().count());
+        let names = names.max().unwrap_or(0);
+        if width >= names + Self::AROUND + MIN_BAR {
+            let bar = width - names - Self::AROUND;
+            return Self {
+                names,
+                bar,
+                notes: names,
+                narrow: false,
+            };
+        }
+        let left = width.saturating_sub(Self::AROUND_NARROW + MIN_BAR);
+        let names = names.min(left.max(Self::LEAST_NAME));
+        let bar = width
+            .saturating_sub(names + Self::AROUND_NARROW)
+            .max(MIN_BAR);
+        Self {
+            names,
+            bar,
+            notes: 2,
+            narrow: true,
+        }
+    }
+
+    fn name(&self, depth: usize, span: &Span) -> String {
+        let name = name(depth, span);
+        match name.chars().count() > self.names {
+            true => name.chars().take(self.names - 1).chain(['…']).collect(),
+            false => name,
+        }
+    }
+
+    fn status(&self, span: &Span, paint: Paint) -> String {
+        let (word, sign) = match span.status {
+            SpanStatus::Completed => ("completed", " "),
+            SpanStatus::Failed => ("failed", "✗"),
+            SpanStatus::Timeout => ("timeout", "✗"),
+            SpanStatus::Started => ("started", "…"),
+        };
+        let shown = if self.narrow { sign } else { word };
+        match span.status {
+            SpanStatus::Completed if self.narrow => String::new(),
+            SpanStatus::Completed => paint.green(shown),
+            SpanStatus::Failed | SpanStatus::Timeout => paint.red(shown),
+            SpanStatus::Started => paint.yellow(shown),
+        }
+    }
+}
+
 fn name(depth: usize, span: &Span) -> String {
     let indent = "  ".repeat(depth.min(MAX_INDENT));
     let text = format!("{indent}{} {}", span.service, span.operation);
     text.chars().filter(|c| !c.is_control()).take(60).collect()
 }
 
-fn status(span: &Span, paint: Paint) -> String {
-    match span.status {
-        SpanStatus::Completed => paint.green("completed"),
-        SpanStatus::Failed => paint.red("failed"),
-        SpanStatus::Timeout => paint.red("timeout"),
-        SpanStatus::Started => paint.yellow("started"),
-    }
+/// Spans that only repeat the error of a span below them.
+fn repeated(spans: &[Span]) -> HashSet<Uuid> {
+    let said: HashMap<Uuid, &Span> = spans.iter().map(|span| (span.span_id, span)).collect();
+    let callers = spans.iter().filter_map(|span| {
+        let caller = said.get(&span.parent_span_id?)?;
+        let same =
+            caller.error_message == span.error_message && caller.error_type == span.error_type;
+        (same && span.error_message.is_some()).then_some(caller.span_id)
+    });
+    callers.collect()
 }
 
 /// What stands below the bar: where it ran, and what went wrong.
-fn notes(span: &Span) -> Vec<String> {
+fn notes(span: &Span, repeated: &HashSet<Uuid>) -> Vec<String> {
     let mut lines = Vec::new();
     let facts: Vec<String> = [
         span.model(),
@@ -210,7 +292,8 @@ fn notes(span: &Span) -> Vec<String> {
     if span.is_ours() && !facts.is_empty() {
         lines.push(facts.join(" · "));
     }
-    if let Some(message) = &span.error_message {
+    let own = !repeated.contains(&span.span_id);
+    if let Some(message) = span.error_message.as_ref().filter(|_| own) {
         let kind = span
             .error_type
             .as_deref()

@@ -11,9 +11,12 @@ mod store;
 
 mod answers;
 mod attacks;
+mod bad_input;
 mod boundaries;
+mod contract;
 mod delivery;
 mod faults;
+mod golden;
 mod keeping;
 mod linking;
 mod modal_cli;

@@ -27,7 +27,7 @@ pub(super) fn out_of_memory(facts: &Facts<'_>) -> Score {
         &mut s,
         facts,
         Class::OutOfMemory,
-        "its text speaks of memory that ran out",
+        "the error text speaks of memory that ran out",
     );
     s
 }
@@ -39,7 +39,7 @@ pub(super) fn model_load(facts: &Facts<'_>) -> Score {
         &mut s,
         facts,
         Class::ModelLoad,
-        "its text speaks of the model's files",
+        "the error text speaks of the model's files",
     );
     s
 }
@@ -67,7 +67,7 @@ pub(super) fn unknown_model(facts: &Facts<'_>) -> Score {
         &[Tier::Modal, Tier::Router, Tier::Runner],
     );
     if let (weight, Some(at)) = told {
-        let what = "its text speaks of a model that is not known";
+        let what = "the error text speaks of a model that is not known";
         s.gain(
             weight * 1.5,
             on_span(facts.tree, at, EvidenceKind::ErrorText, what),
@@ -87,14 +87,14 @@ pub(super) fn exception(facts: &Facts<'_>) -> Score {
     if let Some(said) = told.filter(|said| said.hints.informative) {
         let others = [Class::OutOfMemory, Class::ModelLoad].map(|class| said.hints.weight(class));
         let left = 1.0 - others[0].max(others[1]);
-        let what = "its text names neither memory nor the model's files";
+        let what = "the error text names neither memory nor the model's files";
         let evidence = on_span(facts.tree, said.node, EvidenceKind::ErrorText, what);
         s.gain(0.8 * left, evidence);
     }
     s.value += 0.6;
     let (weight, at) = facts.hint(Class::Compute, &[Tier::Modal]);
     if let Some(at) = at {
-        let what = "its text speaks of the computation";
+        let what = "the error text speaks of the computation";
         s.gain(
             weight * 1.2,
             on_span(facts.tree, at, EvidenceKind::ErrorText, what),
@@ -129,10 +129,14 @@ fn it_failed(cause: RootCause, facts: &Facts<'_>) -> Score {
             };
             s.cost(unseen, "Modal has no span of this request");
             let provider = facts.state(facts.provider_call());
+            let otherwise = match facts.provider {
+                Some(_) => "the router's call of Modal did not fail",
+                None => "no call of Modal is seen",
+            };
             s.expect(
                 provider == State::Failed && facts.provider.is_some(),
                 CONTRADICTS,
-                "the router's call of Modal did not fail",
+                otherwise,
             );
         }
         state => s.cost(CONTRADICTS, format!("Modal {}", words(state))),

@@ -51,7 +51,7 @@ pub(super) fn no_healthy_provider(facts: &Facts<'_>) -> Score {
         let what = "the router never called a provider";
         s.note(1.5, about(EvidenceKind::SpanMissing, "modal", what));
     }
-    let what = "its text speaks of nobody being there to serve it";
+    let what = "the error text speaks of nobody being there to serve it";
     gain_by_text(
         &mut s,
         facts,
@@ -96,11 +96,11 @@ pub(super) fn modal_endpoint_down(facts: &Facts<'_>) -> Score {
     for (class, what) in [
         (
             Class::Endpoint,
-            "its text speaks of an endpoint that is not there",
+            "the error text speaks of an endpoint that is not there",
         ),
         (
             Class::Connection,
-            "its text speaks of a connection that could not be made",
+            "the error text speaks of a connection that could not be made",
         ),
     ] {
         gain_by_text(&mut s, facts, class, &[Tier::Router], TEXT_GAIN, what);
@@ -192,7 +192,7 @@ fn the_router_gave_up(s: &mut Score, facts: &Facts<'_>) {
             s.gain(0.3, on_span(facts.tree, at, EvidenceKind::Timing, what));
         }
     }
-    let what = "its text speaks of waiting too long";
+    let what = "the error text speaks of waiting too long";
     let tiers: &[Tier] = match facts.router {
         Some(_) => &[Tier::Router],
         None => &[Tier::Runner],

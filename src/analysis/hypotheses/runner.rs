@@ -44,7 +44,7 @@ pub(super) fn executor_missing(facts: &Facts<'_>) -> Score {
         let what = "the runner never called the router";
         s.note(1.5, about(EvidenceKind::SpanMissing, "runner", what));
     }
-    let what = "its text speaks of the runner's own set-up";
+    let what = "the error text speaks of the runner's own set-up";
     gain_by_text(
         &mut s,
         facts,
@@ -95,7 +95,7 @@ pub(super) fn router_unreachable(facts: &Facts<'_>) -> Score {
     if facts.hint(Class::Answered, &[Tier::Runner]).0 > 0.0 {
         s.cost(STRAINED, "the runner's own words tell of an answer");
     }
-    let what = "its text speaks of a connection that could not be made";
+    let what = "the error text speaks of a connection that could not be made";
     gain_by_text(
         &mut s,
         facts,
@@ -156,7 +156,7 @@ pub(super) fn cancelled(facts: &Facts<'_>) -> Score {
         );
         s.gain(3.0, about(EvidenceKind::ExecutionRow, "runner", what));
     }
-    let what = "its text speaks of being called off";
+    let what = "the error text speaks of being called off";
     gain_by_text(
         &mut s,
         facts,
@@ -214,8 +214,11 @@ pub(super) fn response_lost(facts: &Facts<'_>) -> Score {
     }
     note_failures(&mut s, facts, &[facts.call, facts.root]);
     for (class, what) in [
-        (Class::Timeout, "its text speaks of waiting too long"),
-        (Class::Connection, "its text speaks of a broken connection"),
+        (Class::Timeout, "the error text speaks of waiting too long"),
+        (
+            Class::Connection,
+            "the error text speaks of a broken connection",
+        ),
     ] {
         gain_by_text(&mut s, facts, class, &[Tier::Runner], TEXT_GAIN / 2.0, what);
     }
@@ -266,7 +269,7 @@ pub(super) fn result_rejected(facts: &Facts<'_>) -> Score {
         }
     }
     note_failures(&mut s, facts, &[facts.root, facts.call]);
-    let what = "its text speaks of the answer itself";
+    let what = "the error text speaks of the answer itself";
     gain_by_text(
         &mut s,
         facts,

@@ -378,3 +378,46 @@ fn fifty_thousand_spans_are_diagnosed_within_seconds() {
         begun.elapsed()
     );
 }
+
+#[test]
+fn fifty_thousand_failures_with_texts_are_diagnosed_within_seconds() {
+    let mut spans = with_errors(healthy(), &[1]);
+    spans.extend((100..50_000_u128).map(|id| {
+        let from = 10 + id as i64 % 2_000;
+        let text = format!("step {id} failed: connection refused");
+        span(id, "runner", "step", from, from + 3)
+            .under(1)
+            .failed("error", &text)
+    }));
+    let begun = Instant::now();
+    let found = diagnosis(&failed(spans));
+    assert_eq!(found.root_cause_code, RootCause::ResultRejected);
+    assert!(
+        begun.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn an_execution_of_which_only_the_row_is_known_misses_its_runner_and_claims_no_more() {
+    let case = crate::analysis::case::ExecutionCase::new(
+        crate::analysis::scene::row(7, "failed", 5_200),
+        Vec::new(),
+    );
+    let missing = diagnosis(&case).data_quality.missing_spans;
+    assert_eq!(missing.len(), 1, "{missing:#?}");
+    assert_eq!(missing[0].service, "runner");
+    let case = crate::analysis::case::ExecutionCase::new(
+        crate::analysis::scene::row(7, "completed", 2_500),
+        Vec::new(),
+    );
+    let missing = diagnosis(&case).data_quality.missing_spans;
+    assert!(
+        missing.len() == 3
+            && missing
+                .iter()
+                .all(|span| span.why == crate::analysis::report::MissingReason::LogLost),
+        "{missing:#?}"
+    );
+}

@@ -10,4 +10,5 @@ pub(crate) mod link;
 pub(crate) mod modal;
 pub(crate) mod proxy;
 pub(crate) mod server;
+pub(crate) mod stories;
 pub(crate) mod world;

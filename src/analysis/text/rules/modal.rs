@@ -11,7 +11,8 @@ use crate::analysis::text::Class::{Compute, ModelLoad, OutOfMemory, UnknownModel
 const MEMORY: &[&str] = &[
     "memory", "vram", "heap", "ram ", "hbm", "swap", "kv cache", "cache block", "mem ", "cuda0 buffer",
     "device buffer", "backend buffer", "requested buffer", "arena", "pool malloc", "free blocks", "block pool", "gpu block",
-    "grafikspeicher", "speicher", "arbeitsspeicher", "mémoire", "memoire", "memoria", "内存", "显存", "メモリ",
+    "kv block", "kv slot", "malloc", "rss ", "resident set", "paging file", "page file", "pagefile", "memcg", "device allocation",
+    "grafikspeicher", "speicher", "arbeitsspeicher", "mémoire", "memoire", "memoria", "памят", "内存", "显存", "メモリ",
 ];
 /// Memory in messages that are about something else.
 const OTHER_MEMORY: &[&str] = &[
@@ -22,8 +23,27 @@ const OTHER_MEMORY: &[&str] = &[
 const SHORTAGE: &[&str] = &[
     "out of", "insufficient", "not enough", "no available", "no free", "no more", "no ", "lack", "exhaust",
     "exceed", "low on", "short of", "short by", "ran out", "run out", "running out", "limit", "full ",
-    "larger than", "too large", "too little", "too small", "not fit", "doesn t fit", "t fit", "pressure",
-    "overcommit", "insuficiente", "insuffisant", "nicht genügend", "不足",
+    "larger than", "too large", "too little", "too small", "not fit", "doesn t fit", "t fit", "cannot fit", "pressure",
+    "overcommit", "enough ", "less than", "smaller than", "more than", "used up", "use up", "above", "over the", "reached",
+    "spent", "starv", "saturat", "insuficiente", "insuffisant", "nicht genügend", "erschöpft", "недостаточно", "不足",
+];
+/// Amounts of memory as they are compared with what there is.
+const COMPARED: &[&str] = &[
+    "short", "only", "left", "need", "requir", "take", "request", "has ", "have", "free", "over", "above", "exceed",
+    "smaller", "larger", "bigger", "available", "remain", "limit", "budget", "usage", "used", "in use", "capacity", "alloc", "reserv",
+];
+/// What else sizes are told of.
+const SIZED_OTHERWISE: &[&str] = &[
+    "file", "read ", "download", "disk", "volume", "shard", "safetensor", "upload", "body", "payload", "quota", "incomplete", "shared memory",
+];
+/// Files that stand for memory or for connections, not for a model.
+const OTHER_FILES: &[&str] = &["paging file", "page file", "swap file", "open files", "file descriptor", "file rss"];
+/// How a process ended.
+const ENDED: &[&str] = &["exit", "return code", "returncode", "signal", "terminated", "status", "code ", "died"];
+/// Settings that a model's configuration holds.
+const CONFIGURED: &[&str] = &[
+    "config ", "configuration", "rope scaling", "rope theta", "hidden size", "num hidden", "num attention", "num key value", "vocab size",
+    "max position", "tie word", "quantization config", "quantization method", "quant method", "torch dtype",
 ];
 /// Something was refused or did not work.
 const REFUSED: &[&str] = &[
@@ -75,13 +95,21 @@ pub(super) const RULES: &[Rule] = &[
     rule(OutOfMemory, 0.8, &[&["alloc", "malloc", "mem alloc", "cu mem", "cuda malloc", "memory allocation", "cuda error memory"], REFUSED]),
     rule(OutOfMemory, 0.6, &[&["tried to alloc", "trying to alloc", "requested alloc", "resource allocation", "cannot reserve", "out of resources"]]),
     rule(OutOfMemory, 0.75, &[&["137 ", "sigkill", "signal 9 ", "signal kill", "killed "]]),
-    rule(OutOfMemory, 0.5, &[&["gib", "gb ", "mib", "mb ", "bytes"], &["requested", "need", "remaining", "device has", "available"]]),
+    rule(OutOfMemory, 0.75, &[ENDED, &["9 "]]),
+    rule(OutOfMemory, 0.7, &[&["insufficient", "not enough", "no room", "ran out", "exhaust"], &["alloc", "device", "gpu", "buffer", "pool"]]),
+    Rule { class: OutOfMemory, weight: 0.5, all: &[&["#size "]], unless: SIZED_OTHERWISE },
+    Rule { class: OutOfMemory, weight: 0.4, all: &[&["#sizes "]], unless: SIZED_OTHERWISE },
+    Rule { class: OutOfMemory, weight: 0.5, all: &[&["#size "], COMPARED], unless: SIZED_OTHERWISE },
     rule(OutOfMemory, 0.5, &[&["resource exhausted"]]),
     rule(OutOfMemory, 0.5, &[&["not fit", "t fit", "too large", "too big"], &["device", "gpu", "card", "accelerator"]]),
     // The model's files.
     rule(ModelLoad, 0.6, &[MODEL_FILES]),
     rule(ModelLoad, 0.5, &[MODEL_FILES, NOT_HAD]),
-    rule(ModelLoad, 0.6, &[STORAGE, NOT_HAD]),
+    Rule { class: ModelLoad, weight: 0.6, all: &[STORAGE, NOT_HAD], unless: OTHER_FILES },
+    rule(ModelLoad, 0.5, &[CONFIGURED]),
+    rule(ModelLoad, 0.3, &[CONFIGURED, &["unknown", "unsupported", "not support", "must be", "missing", "no attribute", "invalid", "unrecogni", "unexpected"]]),
+    rule(ModelLoad, 0.55, &[&["while load", "when load", "during load", "loading", "while restor", "deserial"]]),
+    rule(ModelLoad, 0.45, &[&["загруз", "cargar", "chargement", "charger", "laden ", "geladen", "加载", "読み込"]]),
     rule(ModelLoad, 0.6, &[BAD_FORMAT]),
     rule(ModelLoad, 0.6, &[ACCESS]),
     rule(ModelLoad, 0.5, &[
@@ -95,10 +123,11 @@ pub(super) const RULES: &[Rule] = &[
         &["model", "weight", "checkpoint", "tokenizer", "layer", "pipeline", "engine", "llm"],
     ]),
     rule(ModelLoad, 0.45, &[&["load", "start", "create", "build", "initiali"], &["fail", "cannot", "can t", "could not", "couldn t", "unable"]]),
-    rule(ModelLoad, 0.4, &[&["model"], &["not ready", "not loaded", "not initiali", "unavailable"]]),
+    rule(ModelLoad, 0.4, &[&["model", "engine", "server", "worker"], &["not ready", "not loaded", "not initiali", "unavailable", "become ready", "come up", "came up", "warm"]]),
     rule(ModelLoad, 0.55, &[&["no module named", "import error", "cannot import", "module not found", "undefined symbol", "shared object", "not installed"]]),
     rule(ModelLoad, 0.7, &[&["from pretrained", "load model", "load state dict", "safe open", "hf hub download", "snapshot download"]]),
-    rule(ModelLoad, 0.25, &[&["os error", "io error", "environment error", "input output"]]),
+    rule(ModelLoad, 0.25, &[&["os error", "io error", "environment error"]]),
+    rule(ModelLoad, 0.5, &[&["input output error", "stale file handle", "stale nfs", "transport endpoint"]]),
     // The model's name.
     rule(UnknownModel, 0.7, &[
         &["model"],
