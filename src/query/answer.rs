@@ -139,7 +139,8 @@ fn fit(map: &mut Map<String, Value>, list: &str, page: Page, cap: usize) {
                 break;
             }
             for value in map.values_mut() {
-                shorten_inner(value, most, 0);
+                // A list in an object of the answer's is as much inside as one in a list.
+                shorten_inner(value, most, usize::from(value.is_object()));
             }
         }
         cut_lists(map, room);
@@ -300,6 +301,20 @@ mod tests {
             }
         }
         assert_eq!(seen, (0..60).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn a_long_list_in_an_object_is_cut_like_any_other() {
+        let report = json!({ "execution": { "span_count": 50_000, "spans": vec!["x".repeat(40); 50_000] }, "items": [] });
+        let answer = Answer::seal(&report, "items", Page::default(), DEFAULT_CAP);
+        assert!(
+            answer.text().len() <= DEFAULT_CAP,
+            "{}",
+            answer.text().len()
+        );
+        let (value, _) = answer.into_parts();
+        assert_eq!(value["execution"]["span_count"], 50_000);
+        assert_eq!(value["truncated"]["texts_shortened"], true);
     }
 
     #[test]

@@ -128,7 +128,9 @@ impl Query {
             model_id: model.map(str::to_owned),
             region: None,
         };
-        let executions = self.store.executions(&recent, COHORT).await?;
+        let mut executions = self.store.executions(&recent, COHORT).await?;
+        // Failures don't tell what is normal, and one of them may have more spans than all others.
+        executions.retain(succeeded);
         let cohort = self.cases(executions).await?;
         let others = if cohort.iter().all(|case| case.spans.is_empty()) {
             let search = SpanQuestion::Search(SpanSearch::all(from, at));

@@ -270,7 +270,11 @@ impl Stories {
             let _ = writeln!(
                 self.log,
                 "{}+00:00 fc-01STORY{number:04} ta-01STORY{number:04} {text}",
-                &time(number, at)[..19].replace('T', " ")
+                time(number, at)
+                    .split('.')
+                    .next()
+                    .unwrap()
+                    .replace('T', " ")
             );
         };
         let id = format!("5702{number:04x}");
