@@ -251,9 +251,9 @@ impl Writer {
         let mut flushes = Vec::new();
         for entry in entries {
             flushes.extend(entry.flush.filter(|_| entry.run == self.shared.run));
-            batch.observations.extend(entry.observations);
-            batch.spans.extend(entry.spans);
-            batch.losses.extend(entry.losses);
+            batch.observations.extend(entry.observations.into_owned());
+            batch.spans.extend(entry.spans.into_owned());
+            batch.losses.extend(entry.losses.into_owned());
         }
         self.start(Arc::new(batch), Origin::Spooled(flushes));
     }
@@ -284,9 +284,9 @@ impl Writer {
         let entry = Entry {
             run: self.shared.run,
             flush,
-            observations: batch.observations.clone(),
-            spans: batch.spans.clone(),
-            losses: batch.losses.clone(),
+            observations: batch.observations.as_slice().into(),
+            spans: batch.spans.as_slice().into(),
+            losses: batch.losses.as_slice().into(),
         };
         let kept = self.lane.append(&entry);
         if let Err(error) = &kept {

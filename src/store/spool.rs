@@ -5,6 +5,7 @@
 //! together stay within the bound. A record that was cut by a crash ends its segment. An entry can come
 //! out again after a crash, which changes nothing, because storing is idempotent.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek as _, Write};
@@ -47,17 +48,17 @@ pub enum SpoolError {
 /// What one writer would have stored in one transaction. Checkpoints are not among it: they are
 /// released only when the rows before them are in the database.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Entry {
+pub struct Entry<'a> {
     /// The process that spooled it.
     pub run: u64,
     /// The flush that it is a part of, a number of that process.
     pub flush: Option<u64>,
     /// Printed spans.
-    pub observations: Vec<Observation>,
+    pub observations: Cow<'a, [Observation]>,
     /// Spans with ids of their own.
-    pub spans: Vec<Span>,
+    pub spans: Cow<'a, [Span]>,
     /// Losses.
-    pub losses: Vec<LossEntry>,
+    pub losses: Cow<'a, [LossEntry]>,
 }
 
 /// A folder on disk with a bound.
@@ -226,7 +227,7 @@ impl Lane {
     }
 
     /// Puts an entry on disk; it is safe there when this returns.
-    pub fn append(&mut self, entry: &Entry) -> Result<(), SpoolError> {
+    pub fn append(&mut self, entry: &Entry<'_>) -> Result<(), SpoolError> {
         if !self.has_room() {
             return Err(SpoolError::Full);
         }
@@ -237,7 +238,7 @@ impl Lane {
         })
     }
 
-    fn write(&mut self, entry: &Entry) -> io::Result<()> {
+    fn write(&mut self, entry: &Entry<'_>) -> io::Result<()> {
         let mut record = vec![0; HEADER];
         serde_json::to_writer(&mut record, entry)?;
         let payload = record.split_off(HEADER);
@@ -273,7 +274,7 @@ impl Lane {
     }
 
     /// The oldest entries that were not handed out yet, until `rows` are together; none when all were.
-    pub fn take(&mut self, rows: usize) -> Result<Vec<Entry>, SpoolError> {
+    pub fn take(&mut self, rows: usize) -> Result<Vec<Entry<'static>>, SpoolError> {
         let mut entries = Vec::new();
         let mut taken = 0;
         while taken < rows {
@@ -288,7 +289,7 @@ impl Lane {
 
     /// The next entry of the oldest segment. One that can't be understood, because another version
     /// wrote it, becomes a loss.
-    fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+    fn next_entry(&mut self) -> io::Result<Option<Entry<'static>>> {
         let Some(payload) = self.next_record()? else {
             return Ok(None);
         };
@@ -303,7 +304,8 @@ impl Lane {
                         to: SystemTime::now().into(),
                         reason: "a spooled batch could not be read".to_owned(),
                         lost: 0,
-                    }],
+                    }]
+                    .into(),
                     ..Entry::default()
                 }
             },
@@ -430,7 +432,7 @@ fn open_private(path: &Path) -> io::Result<File> {
 mod tests {
     use super::*;
 
-    fn entry(number: u64) -> Entry {
+    fn entry(number: u64) -> Entry<'static> {
         Entry {
             flush: Some(number),
             losses: vec![LossEntry {
@@ -439,7 +441,8 @@ mod tests {
                 to: chrono::DateTime::UNIX_EPOCH,
                 reason: String::new(),
                 lost: 1,
-            }],
+            }]
+            .into(),
             ..Entry::default()
         }
     }

@@ -10,6 +10,8 @@ mod tail;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+
 use self::content::Position;
 use self::tail::Tail;
 use super::{CHUNK_BYTES, Input, Outlet, SourceError, SourceState};
@@ -133,9 +135,14 @@ fn trouble(tail: &Tail, error: &std::io::Error) -> String {
     format!("cannot read log {:?}: {error}{remedy}", tail.path())
 }
 
+/// Threads that look at files; a source of its own for each of many files would keep as many.
+static THREADS: Semaphore = Semaphore::const_new(2);
+
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, SourceError> {
+    // An error: it is never closed.
+    let _turn = THREADS.acquire().await;
     // The task fails only when the runtime is shutting down.
     tokio::task::spawn_blocking(work)
         .await
