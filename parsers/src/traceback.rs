@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use crate::header;
 use crate::record::{Envelope, Traceback, split_error};
@@ -41,8 +42,24 @@ pub(crate) struct Open {
 /// Failures, and the tracebacks that follow them.
 #[derive(Default)]
 pub(crate) struct Tracebacks {
-    failures: VecDeque<(Envelope<'static>, u64)>,
+    failures: VecDeque<Failure>,
     open: VecDeque<Open>,
+}
+
+/// A failure that was seen, and where.
+struct Failure {
+    /// The hash of its source: ids of containers and calls differ in their last characters only, and
+    /// every trace line is compared with every failure.
+    source: u64,
+    ids: Envelope<'static>,
+    start: u64,
+}
+
+fn source(envelope: &Envelope<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    envelope.container_id.hash(&mut hasher);
+    envelope.function_call_id.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What a line is to the tracebacks.
@@ -75,7 +92,11 @@ impl Tracebacks {
             function_call_id: envelope.function_call_id.clone(),
             ..Envelope::default()
         };
-        self.failures.push_back((ids.into_owned(), start));
+        self.failures.push_back(Failure {
+            source: source(envelope),
+            ids: ids.into_owned(),
+            start,
+        });
         if self.failures.len() > FAILURES_MAX {
             self.failures.pop_front();
         }
@@ -84,8 +105,9 @@ impl Tracebacks {
     /// Forgets the failure of a source that went on to other work.
     pub(crate) fn cleared(&mut self, envelope: &Envelope<'_>) {
         if !self.failures.is_empty() {
+            let source = source(envelope);
             self.failures
-                .retain(|(failed, _)| !same_source(failed, envelope));
+                .retain(|failed| failed.source != source || !same_source(&failed.ids, envelope));
         }
     }
 
@@ -197,8 +219,8 @@ impl Tracebacks {
         self.failures
             .iter()
             .rev()
-            .find(|(failed, _)| matches(failed))
-            .map(|(_, start)| *start)
+            .find(|failed| matches(&failed.ids))
+            .map(|failed| failed.start)
     }
 }
 
