@@ -39,6 +39,7 @@ pub fn start(arguments: Arguments) -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     telemetry::init(config.log_format, &config.log_level);
+    use_small_pages();
     // For all TLS of the process; an error means that it was done before.
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = match tokio::runtime::Runtime::new() {
@@ -59,6 +60,15 @@ fn on_paper(command: &Option<Command>) -> Option<anyhow::Result<()>> {
         Some(Command::Completions { shell }) => Some(manual::completions(*shell)),
         Some(Command::Man { out }) => Some(manual::man(out.as_deref())),
         _ => None,
+    }
+}
+
+/// Two megabytes at a time is more than what is held for a moment needs: it made resident memory half as
+/// large again, and the kernel clears and compacts all of it.
+fn use_small_pages() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
+        tracing::debug!(%error, "cannot switch huge pages off");
     }
 }
 
