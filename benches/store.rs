@@ -135,12 +135,12 @@ fn finished(number: usize) -> Observation {
         precision: Precision::Micro,
     };
     let key = SpanKey {
-        log_id,
-        scope: container.clone(),
+        log_id: log_id.into(),
+        scope: container.as_str().into(),
     };
     let mut seen = Observation::new(key, "modal:beacon");
-    seen.container_id = Some(container);
-    seen.function_call_id = Some(format!("fc-01JX{number:020}"));
+    seen.container_id = Some(container.into());
+    seen.function_call_id = Some(format!("fc-01JX{number:020}").into());
     seen.name = Some(("modal".into(), "inference".into()));
     seen.model_id = Some("llama3.2-1b".into());
     seen.region = Some("us-east".into());
@@ -152,7 +152,7 @@ fn finished(number: usize) -> Observation {
         error_type: None,
         error_message: None,
     });
-    seen.fields.insert("tokens".into(), json!(number % 500));
+    seen.fields.insert("tokens", json!(number % 500));
     seen
 }
 

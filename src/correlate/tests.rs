@@ -18,14 +18,14 @@ fn printed(log_id: &str, from: i64, took: Option<i64>) -> Observation {
     let container = format!("ta-{log_id}");
     let key = SpanKey {
         log_id: log_id.into(),
-        scope: container.clone(),
+        scope: container.as_str().into(),
     };
     let moment = |ms: i64| Moment {
         at: at(ms.div_euclid(1000) * 1000),
         precision: Precision::Second,
     };
     let mut seen = Observation::new(key, "test");
-    seen.container_id = Some(container);
+    seen.container_id = Some(container.into());
     seen.start = Some(moment(from));
     seen.end = took.map(|took| End {
         moment: moment(from + took),

@@ -17,6 +17,7 @@
 //! all the Modal CLI prints of a time which other transports know to the microsecond.
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use uuid::{Builder, Uuid};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -34,22 +35,37 @@ pub(super) enum Anchor {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SpanKey {
     /// The id between the brackets; hex digits in lower case.
-    pub log_id: String,
+    pub log_id: SmolStr,
     /// Container that printed the line, else the function call; empty when the log names neither.
-    pub scope: String,
+    pub scope: SmolStr,
 }
 
 impl SpanKey {
     /// First and last span id that a span of this key can have.
     pub fn id_range(&self) -> (Uuid, Uuid) {
-        let low = self.prefix();
-        let mut high = low;
-        high[11..].fill(0xff);
-        (Uuid::from_bytes(low), Uuid::from_bytes(high))
+        let low = self.first_id();
+        (low, Self::last_id(low))
+    }
+
+    /// First span id that a span of this key can have.
+    pub fn first_id(&self) -> Uuid {
+        Uuid::from_bytes(self.prefix())
+    }
+
+    /// The last one of the key with this first one.
+    pub fn last_id(first: Uuid) -> Uuid {
+        let mut last = first.into_bytes();
+        last[11..].fill(0xff);
+        Uuid::from_bytes(last)
     }
 
     pub(super) fn span_id(&self, anchor: Anchor) -> Uuid {
-        let mut bytes = self.prefix();
+        Self::span_id_from(self.first_id(), anchor)
+    }
+
+    /// The same for who knows the key's first id.
+    pub(super) fn span_id_from(first: Uuid, anchor: Anchor) -> Uuid {
+        let mut bytes = first.into_bytes();
         let (kind, value) = match anchor {
             Anchor::Start(second) => (0_u8, second as u32),
             Anchor::End(second) => (1, second as u32),

@@ -2,6 +2,7 @@
 //! printed span. Plain values; no I/O, no clock, no SQL. Times are UTC, durations say their unit.
 
 mod execution;
+mod fields;
 mod identity;
 mod link;
 mod observation;
@@ -9,13 +10,16 @@ mod observation;
 mod properties;
 mod reconcile;
 mod region;
+mod row;
 mod span;
 
 pub use execution::{Execution, ExecutionLink, Job, LossEntry, Tally};
+pub use fields::Fields;
 pub use identity::{SpanKey, log_id_range, span_id_of_otlp};
 pub use link::{SpanLink, is_filled};
 pub use observation::{Context, End, Moment, Observation, Outcome, Precision, Step};
 pub(crate) use reconcile::find_slot;
 pub use reconcile::{Change, RowKey, reconcile};
 pub use region::Regions;
+pub use row::{Metadata, Row};
 pub use span::{COLLECTOR, Span, SpanStatus, meta};

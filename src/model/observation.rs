@@ -6,16 +6,19 @@
 //! memory and the store, and the row that results is the same.
 
 use std::cmp::Ordering;
+use std::convert::Infallible;
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use smol_str::SmolStr;
 use uuid::Uuid;
 
-use super::SpanKey;
 use super::identity::Anchor;
 use super::link::is_filled;
+use super::row::{Metadata, Row};
 use super::span::{COLLECTOR, Span, SpanStatus, meta};
+use super::{Fields, SpanKey};
 
 /// Steps kept for one span, the earliest, so that one chatty span stays one row.
 const MAX_STEPS: usize = 64;
@@ -91,7 +94,7 @@ pub struct End {
     /// Reported duration in µs.
     pub reported_us: Option<i64>,
     /// Class of the failure.
-    pub error_type: Option<String>,
+    pub error_type: Option<SmolStr>,
     /// Text of the failure.
     pub error_message: Option<String>,
 }
@@ -131,7 +134,28 @@ pub struct Context {
     /// `execution_id=`.
     pub execution_id: Option<i64>,
     /// `job_id=`.
-    pub job_id: Option<String>,
+    pub job_id: Option<SmolStr>,
+}
+
+/// A value of `metadata`.
+pub(super) enum Said<'a> {
+    Text(&'a str),
+    Truth,
+    Number(f64),
+    Field(&'a Value),
+    Events(Vec<Value>),
+}
+
+impl From<Said<'_>> for Value {
+    fn from(said: Said<'_>) -> Self {
+        match said {
+            Said::Text(text) => text.into(),
+            Said::Truth => true.into(),
+            Said::Number(number) => number.into(),
+            Said::Field(value) => value.clone(),
+            Said::Events(events) => events.into(),
+        }
+    }
 }
 
 /// All that is known of one printed span.
@@ -143,15 +167,15 @@ pub struct Observation {
     /// absent when they do, because then the time tells.
     pub occurrence: Option<u32>,
     /// Name of the source.
-    pub source: String,
+    pub source: SmolStr,
     /// Service and operation, from the start line.
-    pub name: Option<(String, String)>,
+    pub name: Option<(SmolStr, SmolStr)>,
     /// Modal container.
-    pub container_id: Option<String>,
+    pub container_id: Option<SmolStr>,
     /// Modal function call.
-    pub function_call_id: Option<String>,
+    pub function_call_id: Option<SmolStr>,
     /// Modal function.
-    pub function_id: Option<String>,
+    pub function_id: Option<SmolStr>,
     /// The start line.
     pub start: Option<Moment>,
     /// The closing line.
@@ -166,18 +190,18 @@ pub struct Observation {
     /// Explicit context.
     pub context: Context,
     /// `model=`.
-    pub model_id: Option<String>,
+    pub model_id: Option<SmolStr>,
     /// `region=`.
-    pub region: Option<String>,
+    pub region: Option<SmolStr>,
     /// The payload's other keys.
-    pub fields: Map<String, Value>,
+    pub fields: Fields,
     /// The deadline passed without an end.
     pub deadline_passed: bool,
 }
 
 impl Observation {
     /// An observation of nothing yet.
-    pub fn new(key: SpanKey, source: impl Into<String>) -> Self {
+    pub fn new(key: SpanKey, source: impl Into<SmolStr>) -> Self {
         Self {
             key,
             occurrence: None,
@@ -194,7 +218,7 @@ impl Observation {
             context: Context::default(),
             model_id: None,
             region: None,
-            fields: Map::new(),
+            fields: Fields::default(),
             deadline_passed: false,
         }
     }
@@ -202,6 +226,11 @@ impl Observation {
     /// The id of its row. It changes at most twice, when an earlier line turns up.
     pub fn span_id(&self) -> Uuid {
         self.key.span_id(self.anchor())
+    }
+
+    /// The same for who knows its key's first id, which costs a hash to find out.
+    pub fn span_id_from(&self, first: Uuid) -> Uuid {
+        SpanKey::span_id_from(first, self.anchor())
     }
 
     pub(super) fn anchor(&self) -> Anchor {
@@ -265,7 +294,9 @@ impl Observation {
             Ord::min,
         );
         self.context.job_id = pick(self.context.job_id.take(), other.context.job_id, fuller);
-        self.source = std::mem::take(&mut self.source).min(other.source);
+        if other.source < self.source {
+            self.source = other.source;
+        }
         self.steps_dropped |= other.steps_dropped;
         self.deadline_passed |= other.deadline_passed;
         for step in other.steps {
@@ -273,24 +304,51 @@ impl Observation {
         }
         for (key, value) in other.fields {
             let known = self.fields.remove(&key);
-            let value = known.map_or(value.clone(), |known| fuller_value(known, value));
+            let value = match known {
+                Some(known) => fuller_value(known, value),
+                None => value,
+            };
             self.fields.insert(key, value);
         }
     }
 
     /// The row as it stands, not linked to anything but what the lines themselves said.
     pub fn to_span(&self) -> Span {
-        let span_id = self.span_id();
+        let row = self.row(self.span_id());
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        Span {
+            trace_id: row.trace_id,
+            span_id: row.span_id,
+            parent_span_id: row.parent_span_id,
+            service: row.service.to_owned(),
+            operation: row.operation.to_owned(),
+            started_at: row.started_at,
+            completed_at: row.completed_at,
+            duration_ms: row.duration_ms,
+            status: row.status,
+            job_id: text(row.job_id),
+            execution_id: row.execution_id,
+            model_id: text(row.model_id),
+            region: text(row.region),
+            metadata: self.metadata(),
+            error_message: text(row.error_message),
+            error_type: text(row.error_type),
+        }
+    }
+
+    /// The same, borrowed; `span_id` is [`Self::span_id`], which costs a hash to find out.
+    pub fn row(&self, span_id: Uuid) -> Row<'_> {
         let (started_at, completed_at) = self.times();
         let duration_ms = completed_at.map(|end| {
             let exact = end - started_at;
             exact.num_milliseconds() + i64::from(exact.subsec_nanos() % 1_000_000 >= 500_000)
         });
-        let (service, operation) = self
-            .name
-            .clone()
-            .unwrap_or_else(|| (UNNAMED.0.to_owned(), UNNAMED.1.to_owned()));
-        Span {
+        let (service, operation) = match &self.name {
+            Some((service, operation)) => (service.as_str(), operation.as_str()),
+            None => UNNAMED,
+        };
+        let end = self.end.as_ref();
+        Row {
             trace_id: self.context.trace_id.unwrap_or(span_id),
             span_id,
             parent_span_id: self.context.parent_span_id,
@@ -300,13 +358,13 @@ impl Observation {
             completed_at,
             duration_ms,
             status: self.status(),
-            job_id: self.context.job_id.clone(),
+            job_id: self.context.job_id.as_deref(),
             execution_id: self.context.execution_id,
-            model_id: self.model_id.clone(),
-            region: self.region.clone(),
-            metadata: self.metadata(),
-            error_message: self.end.as_ref().and_then(|end| end.error_message.clone()),
-            error_type: self.end.as_ref().and_then(|end| end.error_type.clone()),
+            model_id: self.model_id.as_deref(),
+            region: self.region.as_deref(),
+            metadata: Metadata::Observation(self),
+            error_message: end.and_then(|end| end.error_message.as_deref()),
+            error_type: end.and_then(|end| end.error_type.as_deref()),
         }
     }
 
@@ -356,52 +414,66 @@ impl Observation {
 
     fn metadata(&self) -> Map<String, Value> {
         let mut map = Map::new();
-        for (key, value) in &self.fields {
-            let own = is_own_key(key);
-            map.insert(
-                if own {
-                    format!("{PAYLOAD_PREFIX}{key}")
-                } else {
-                    key.clone()
-                },
-                value.clone(),
-            );
-        }
-        let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
-        put(meta::COLLECTOR, COLLECTOR.into());
-        put(meta::LOG_ID, self.key.log_id.as_str().into());
-        put(meta::SOURCE, self.source.as_str().into());
-        let texts = [
-            (meta::CONTAINER_ID, &self.container_id),
-            (meta::FUNCTION_CALL_ID, &self.function_call_id),
-            (meta::FUNCTION_ID, &self.function_id),
-            (meta::TRACEBACK, &self.traceback),
-        ];
-        for (key, text) in texts {
-            if let Some(text) = text {
-                put(key, text.as_str().into());
-            }
-        }
-        if let Some(start) = &self.start {
-            put(meta::TIME_PRECISION, start.precision.as_str().into());
-        } else {
-            put(meta::START_INFERRED, true.into());
-        }
-        if let Some(end) = &self.end {
-            put(meta::END_PRECISION, end.moment.precision.as_str().into());
-            if let Some(us) = end.reported_us {
-                put(meta::REPORTED_DURATION_MS, json!(us as f64 / 1000.0));
-            }
-        } else if self.deadline_passed {
-            put(meta::DEADLINE_PASSED, true.into());
-        }
-        if !self.steps.is_empty() {
-            put(meta::EVENTS, self.steps.iter().map(event).collect());
-        }
-        if self.steps_dropped {
-            put(meta::EVENTS_DROPPED, true.into());
-        }
+        let Ok(()) = self.each_metadata::<Infallible>(|key, value| {
+            map.insert(key.to_owned(), value.into());
+            Ok(())
+        });
         map
+    }
+
+    /// Shows what stands in `metadata`, each key once and in the order in which a map has them, so that a
+    /// row's text does not tell how it came about.
+    pub(super) fn each_metadata<E>(
+        &self,
+        mut show: impl FnMut(&str, Said<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let renamed;
+        let mut fields = if self.fields.iter().any(|(key, _)| is_own_key(key)) {
+            renamed = self.fields.iter().map(renamed_field).collect::<Fields>();
+            renamed.iter().peekable()
+        } else {
+            self.fields.iter().peekable()
+        };
+        let mut put = |key: &str, value: Option<Said<'_>>| -> Result<(), E> {
+            while let Some((name, field)) = fields.next_if(|(name, _)| *name < key) {
+                show(name, Said::Field(field))?;
+            }
+            value.map_or(Ok(()), |value| show(key, value))
+        };
+        let truth = |is_true: bool| is_true.then_some(Said::Truth);
+        let end = self.end.as_ref();
+        let reported = end.and_then(|end| end.reported_us);
+        put(meta::COLLECTOR, Some(Said::Text(COLLECTOR)))?;
+        put(
+            meta::CONTAINER_ID,
+            self.container_id.as_deref().map(Said::Text),
+        )?;
+        let is_late = end.is_none() && self.deadline_passed;
+        put(meta::DEADLINE_PASSED, truth(is_late))?;
+        let precision = |moment: &Moment| Said::Text(moment.precision.as_str());
+        put(meta::END_PRECISION, end.map(|end| precision(&end.moment)))?;
+        if !self.steps.is_empty() {
+            let events = self.steps.iter().map(event).collect();
+            put(meta::EVENTS, Some(Said::Events(events)))?;
+        }
+        put(meta::EVENTS_DROPPED, truth(self.steps_dropped))?;
+        put(
+            meta::FUNCTION_CALL_ID,
+            self.function_call_id.as_deref().map(Said::Text),
+        )?;
+        put(
+            meta::FUNCTION_ID,
+            self.function_id.as_deref().map(Said::Text),
+        )?;
+        put(meta::LOG_ID, Some(Said::Text(&self.key.log_id)))?;
+        let reported = reported.map(|us| Said::Number(us as f64 / 1000.0));
+        put(meta::REPORTED_DURATION_MS, reported)?;
+        put(meta::SOURCE, Some(Said::Text(&self.source)))?;
+        put(meta::START_INFERRED, truth(self.start.is_none()))?;
+        put(meta::TIME_PRECISION, self.start.as_ref().map(precision))?;
+        let traceback = self.traceback.as_deref();
+        put(meta::TRACEBACK, traceback.map(Said::Text))?;
+        fields.try_for_each(|(name, field)| show(name, Said::Field(field)))
     }
 
     /// Reads a row of ours back; `None` for rows of others.
@@ -409,7 +481,7 @@ impl Observation {
         if !span.is_ours() {
             return None;
         }
-        let own = |key: &str| span.text(key).map(str::to_owned);
+        let own = |key: &str| span.text(key).map(SmolStr::new);
         let container_id = own(meta::CONTAINER_ID);
         let function_call_id = own(meta::FUNCTION_CALL_ID);
         let scope = container_id
@@ -426,18 +498,18 @@ impl Observation {
         // A row without a start line has a name all the same; it must not pass for a printed one.
         let name = (span.service.as_str(), span.operation.as_str());
         if name != UNNAMED || !span.metadata.contains_key(meta::START_INFERRED) {
-            seen.name = Some((span.service.clone(), span.operation.clone()));
+            seen.name = Some((span.service.as_str().into(), span.operation.as_str().into()));
         }
         seen.container_id = container_id;
         seen.function_call_id = function_call_id;
         seen.function_id = own(meta::FUNCTION_ID);
-        seen.traceback = own(meta::TRACEBACK);
+        seen.traceback = span.text(meta::TRACEBACK).map(str::to_owned);
         // What a link filled in was not printed.
         if !is_filled(span, "model_id") {
-            seen.model_id.clone_from(&span.model_id);
+            seen.model_id = span.model_id.as_deref().map(SmolStr::new);
         }
         if !is_filled(span, "region") {
-            seen.region.clone_from(&span.region);
+            seen.region = span.region.as_deref().map(SmolStr::new);
         }
         seen.deadline_passed = span.metadata.contains_key(meta::DEADLINE_PASSED);
         seen.steps_dropped = span.metadata.contains_key(meta::EVENTS_DROPPED);
@@ -473,9 +545,9 @@ impl Observation {
         }
         for (key, value) in &span.metadata {
             if let Some(key) = key.strip_prefix(PAYLOAD_PREFIX) {
-                seen.fields.insert(key.to_owned(), value.clone());
+                seen.fields.insert(key, value.clone());
             } else if !is_own_key(key) {
-                seen.fields.insert(key.clone(), value.clone());
+                seen.fields.insert(key.as_str(), value.clone());
             }
         }
         Some(seen)
@@ -485,7 +557,7 @@ impl Observation {
 /// The earliest start within its printed second that the closing line and the reported duration
 /// allow: a span that took 1.90 s and ended in second 3 can't have begun before 1.10 s.
 fn within_second(start: DateTime<Utc>, end: Moment, took: TimeDelta) -> DateTime<Utc> {
-    let whole = |at: DateTime<Utc>| at.duration_trunc(TimeDelta::seconds(1)).unwrap_or(at);
+    let whole = |at: DateTime<Utc>| DateTime::from_timestamp(at.timestamp(), 0).unwrap_or(at);
     let (first, last) = (
         whole(start),
         whole(start) + TimeDelta::microseconds(999_999),
@@ -530,6 +602,16 @@ fn is_own_key(key: &str) -> bool {
     OWN.contains(&key) || key.starts_with(PAYLOAD_PREFIX)
 }
 
+/// A field under a name that is none of ours.
+fn renamed_field((key, value): (&str, &Value)) -> (SmolStr, Value) {
+    let key = if is_own_key(key) {
+        smol_str::format_smolstr!("{PAYLOAD_PREFIX}{key}")
+    } else {
+        key.into()
+    };
+    (key, value.clone())
+}
+
 fn event(step: &Step) -> Value {
     let mut map = Map::new();
     map.insert(
@@ -572,7 +654,7 @@ fn read_end(span: &Span, moment: Moment) -> End {
         reported_us: (span.metadata.get(meta::REPORTED_DURATION_MS))
             .and_then(Value::as_f64)
             .map(|ms| (ms * 1000.0).round() as i64),
-        error_type: span.error_type.clone(),
+        error_type: span.error_type.as_deref().map(SmolStr::new),
         error_message: span.error_message.clone(),
     }
 }
@@ -610,8 +692,13 @@ fn merge_ends(a: End, b: End) -> End {
 }
 
 /// The longer text: the other one is the same text cut short.
-fn fuller(a: String, b: String) -> String {
-    if (a.len(), &a) >= (b.len(), &b) { a } else { b }
+fn fuller<T: AsRef<str>>(a: T, b: T) -> T {
+    let (text_a, text_b) = (a.as_ref(), b.as_ref());
+    if (text_a.len(), text_a) >= (text_b.len(), text_b) {
+        a
+    } else {
+        b
+    }
 }
 
 fn fuller_value(a: Value, b: Value) -> Value {

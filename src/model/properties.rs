@@ -64,7 +64,7 @@ impl Call {
                 error_type: (outcome == Outcome::Failed).then(|| "OSError".into()),
                 error_message: (outcome == Outcome::Failed).then(|| "no such file".into()),
             });
-            seen.fields.insert("tokens".into(), json!(156));
+            seen.fields.insert("tokens", json!(156));
         }
         if let Some(&(after, name)) = glimpse.step.and_then(|step| self.steps.get(step)) {
             let after = TimeDelta::microseconds(after % self.took.num_microseconds().unwrap());
@@ -97,7 +97,7 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
     proptest::collection::vec(call, 1..5).prop_map(|calls| {
         let place = |number: usize, key, offset, took, outcome, reports, steps| Call {
             key: SpanKey {
-                log_id: format!("abc0000{key}"),
+                log_id: format!("abc0000{key}").into(),
                 scope: "ta-1".into(),
             },
             // Two days apart: no line of one can be taken for a line of another.

@@ -16,6 +16,10 @@ use crate::model::Observation;
 use crate::source::{Input, StreamId};
 use crate::store::{Batch, Checkpoint, shard};
 
+/// Batches that are joined to one while the writers are busy: what comes in faster than it can be stored
+/// goes in in fewer, larger transactions.
+const GROWTH: usize = 2;
+
 /// Runs until the input closes, then hands on the rest.
 pub(super) async fn run(
     mut input: mpsc::Receiver<Input>,
@@ -41,7 +45,8 @@ pub(super) async fn run(
         };
         let Some(next) = next else { break };
         stage.take_in(next);
-        if stage.is_full() {
+        // A store that is busy gets more at once, which is what makes it faster.
+        if stage.holds(1) && (stage.has_idle_writers() || stage.holds(GROWTH)) {
             stage.flush().await?;
         }
     }
@@ -140,17 +145,31 @@ impl Stage {
         self.marks.extend(position);
     }
 
-    fn is_full(&self) -> bool {
+    /// Whether there is enough to flush for so many batches.
+    fn holds(&self, batches: usize) -> bool {
         let rows =
             self.streams.dirty_rows() + self.loose.observations.len() + self.loose.spans.len();
-        rows >= self.limits.rows || self.streams.dirty_bytes() >= self.limits.bytes
+        rows >= self.limits.rows * batches
+            || self.streams.dirty_bytes() >= self.limits.bytes * batches
+    }
+
+    /// Whether every writer would take a part at once.
+    fn has_idle_writers(&self) -> bool {
+        self.outlets.iter().all(|outlet| outlet.capacity() > 0)
     }
 
     async fn flush(&mut self) -> Result<(), SinkError> {
         self.due = None;
         let loose = std::mem::take(&mut self.loose);
-        let mut parts: Vec<Batch> = self.outlets.iter().map(|_| Batch::default()).collect();
-        let writers = parts.len();
+        let writers = self.outlets.len();
+        // Room for what an even share may be exceeded by: growing would move all that came before.
+        let share = (self.streams.dirty_rows() + loose.observations.len()) / writers;
+        let mut parts: Vec<Batch> = std::iter::repeat_with(|| Batch {
+            observations: Vec::with_capacity(share + share / 8 + 8),
+            ..Batch::default()
+        })
+        .take(writers)
+        .collect();
         let mut place = |seen: Observation| {
             parts[shard(&seen.key) % writers].observations.push(seen);
         };

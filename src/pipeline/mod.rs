@@ -15,6 +15,7 @@ mod expire;
 mod health;
 mod keep;
 mod ledger;
+mod line;
 mod link;
 mod metrics;
 mod pair;

@@ -5,20 +5,21 @@
 //! [`MAX_OPEN`] the oldest open ones leave early. That costs no correctness, because the store joins
 //! a late line with the stored row by the same rules ([`crate::model::reconcile`]).
 
+use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use beacon_parsers::{Body, Envelope, Phase, Record, TraceLine, Traceback, Value};
+use beacon_parsers::{Body, Envelope, Phase, Record, TraceLine, Traceback};
 use chrono::{DateTime, Utc};
-use serde_json::Value as Json;
-use uuid::Uuid;
+use smol_str::SmolStr;
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
-use crate::model::{
-    End, Moment, Observation, Outcome, Precision, SpanKey, Step, find_slot, span_id_of_otlp,
-};
+use super::line::{Reader, precision, scope_of};
+use crate::model::{Moment, Observation, Outcome, Precision, SpanKey, find_slot};
 use crate::untrusted::{MAX_TEXT, MAX_TRACEBACK, clean};
 
-/// Open spans kept in memory for one stream; about 1.5 KB each.
+/// Open spans kept in memory for one stream; about 1 KB each.
 const MAX_OPEN: usize = 10_000;
 /// Drains for which a failed span stays, so that the traceback behind it finds it.
 const FAILED_STAYS: u64 = 20;
@@ -30,22 +31,29 @@ const ROW_OVERHEAD: usize = 300;
 /// Pairing state of one stream.
 #[derive(Debug)]
 pub struct Pairer {
-    source: Arc<str>,
-    spans: HashMap<SpanKey, Vec<Tracked>>,
-    /// Keys with something to hand on, each once per change of state.
-    dirty: Vec<SpanKey>,
+    reader: Reader,
+    places: Places,
+    spans: HashMap<Place, Vec<Tracked>>,
+    /// Places with something to hand on, each once per change of state.
+    dirty: Vec<Place>,
     dirty_bytes: usize,
-    /// Keys in the order in which they were first seen, for eviction.
-    order: VecDeque<SpanKey>,
-    /// Failed spans that were handed on and wait for a traceback: (drain in which they leave, key).
-    leaving: VecDeque<(u64, SpanKey)>,
+    /// Places in the order in which they were first taken, for eviction.
+    order: VecDeque<Place>,
+    /// Failed spans that were handed on and wait for a traceback: (drain in which they leave, place).
+    leaving: VecDeque<(u64, Place)>,
     /// The last failed span of each container and function call.
-    last_failed: HashMap<(String, Option<String>), SpanKey>,
+    last_failed: HashMap<Origin, Place>,
     timeless: Timeless,
     drains: u64,
     unmatched: u64,
     evicted: u64,
 }
+
+/// Stands for a key: its hash, in which no two keys meet by chance.
+type Place = u128;
+
+/// Container and function call: a container goes on to other calls while a traceback is printed.
+type Origin = (SmolStr, Option<SmolStr>);
 
 #[derive(Debug)]
 struct Tracked {
@@ -53,11 +61,41 @@ struct Tracked {
     dirty: bool,
 }
 
+impl Tracked {
+    fn outcome(&self) -> Option<Outcome> {
+        self.seen.end.as_ref().map(|end| end.outcome)
+    }
+
+    /// Whether nothing more is to come once it is handed on.
+    fn is_done(&self) -> bool {
+        matches!(self.outcome(), Some(Outcome::Completed | Outcome::Timeout))
+    }
+}
+
+/// Where keys stand. The seed is drawn, so that nobody can print keys that meet by intent.
+#[derive(Debug)]
+struct Places {
+    seed: u64,
+}
+
+impl Places {
+    fn new() -> Self {
+        let seed = RandomState::new().hash_one(0);
+        Self { seed }
+    }
+
+    fn of(&self, key: &SpanKey) -> Place {
+        let scope = xxh3_64_with_seed(key.scope.as_bytes(), self.seed);
+        xxh3_128_with_seed(key.log_id.as_bytes(), scope)
+    }
+}
+
 impl Pairer {
     /// A pairer for a stream of this source.
     pub fn new(source: Arc<str>) -> Self {
         Self {
-            source,
+            reader: Reader::new(source.into()),
+            places: Places::new(),
             spans: HashMap::new(),
             dirty: Vec::new(),
             dirty_bytes: 0,
@@ -103,29 +141,42 @@ impl Pairer {
     pub fn drain(&mut self, mut emit: impl FnMut(Observation)) {
         self.drains += 1;
         self.dirty_bytes = 0;
-        for key in std::mem::take(&mut self.dirty) {
-            let Some(tracked) = self.spans.get_mut(&key) else {
+        for place in std::mem::take(&mut self.dirty) {
+            let Entry::Occupied(mut tracked) = self.spans.entry(place) else {
                 continue;
             };
+            if tracked
+                .get()
+                .iter()
+                .all(|span| span.dirty && span.is_done())
+            {
+                tracked
+                    .remove()
+                    .into_iter()
+                    .for_each(|span| emit(span.seen));
+                continue;
+            }
             let mut failed = false;
-            tracked.retain_mut(|span| {
-                if !std::mem::take(&mut span.dirty) {
-                    return true;
-                }
-                let outcome = span.seen.end.as_ref().map(|end| end.outcome);
-                failed |= outcome == Some(Outcome::Failed);
-                if matches!(outcome, None | Some(Outcome::Failed)) {
+            let kept = tracked
+                .insert(Vec::new())
+                .into_iter()
+                .filter_map(|mut span| {
+                    if !std::mem::take(&mut span.dirty) {
+                        return Some(span);
+                    }
+                    if span.is_done() {
+                        emit(span.seen);
+                        return None;
+                    }
+                    failed |= span.outcome().is_some();
                     emit(span.seen.clone());
-                    return true;
-                }
-                let key = span.seen.key.clone();
-                emit(std::mem::replace(&mut span.seen, Observation::new(key, "")));
-                false
-            });
-            if tracked.is_empty() {
-                self.spans.remove(&key);
+                    Some(span)
+                });
+            *tracked.get_mut() = kept.collect();
+            if tracked.get().is_empty() {
+                tracked.remove();
             } else if failed {
-                self.leaving.push_back((self.drains + FAILED_STAYS, key));
+                self.leaving.push_back((self.drains + FAILED_STAYS, place));
             }
         }
         self.forget();
@@ -137,27 +188,27 @@ impl Pairer {
             .front()
             .is_some_and(|(drain, _)| *drain <= self.drains)
         {
-            let Some((_, key)) = self.leaving.pop_front() else {
+            let Some((_, place)) = self.leaving.pop_front() else {
                 break;
             };
-            if let Some(tracked) = self.spans.get_mut(&key) {
+            if let Some(tracked) = self.spans.get_mut(&place) {
                 tracked.retain(|span| span.seen.end.is_none());
                 if tracked.is_empty() {
-                    self.spans.remove(&key);
+                    self.spans.remove(&place);
                 }
             }
         }
         while self.spans.len() > MAX_OPEN {
-            let Some(key) = self.order.pop_front() else {
+            let Some(place) = self.order.pop_front() else {
                 break;
             };
-            if self.spans.remove(&key).is_some() {
+            if self.spans.remove(&place).is_some() {
                 self.evicted += 1;
             }
         }
-        // Keys that left long ago would pile up in front of one that stays open.
+        // Places that were left long ago would pile up in front of one that stays open.
         if self.order.len() > 4 * MAX_OPEN {
-            self.order.retain(|key| self.spans.contains_key(key));
+            self.order.retain(|place| self.spans.contains_key(place));
         }
     }
 
@@ -167,48 +218,35 @@ impl Pairer {
         line: &TraceLine<'_>,
         arrival: DateTime<Utc>,
     ) {
-        let key = key_of(envelope, line);
+        let key = self.reader.key(envelope, line);
+        let place = self.places.of(&key);
         self.dirty_bytes += line.text.len();
         let started = matches!(line.phase, Phase::Started { .. });
         let ended = !started && !matches!(line.phase, Phase::Step { .. });
         let (moment, occurrence) = match envelope.timestamp {
             Some(time) => {
                 let at = DateTime::from_timestamp_micros(time.unix_micros).unwrap_or(arrival);
-                (
-                    Moment {
-                        at,
-                        precision: precision(time.precision),
-                    },
-                    None,
-                )
+                let precision = precision(time.precision);
+                (Moment { at, precision }, None)
             }
             None => {
-                let number = self.timeless.number(&key, started, ended);
-                (
-                    Moment {
-                        at: arrival,
-                        precision: Precision::Arrival,
-                    },
-                    Some(number),
-                )
+                let number = self.timeless.number(place, started, ended);
+                let precision = Precision::Arrival;
+                let at = arrival;
+                (Moment { at, precision }, Some(number))
             }
         };
-        let mut seen = observation(key, &self.source, envelope, line, moment);
+        let mut seen = self.reader.observation(key, envelope, line, moment);
         seen.occurrence = occurrence;
         self.resolve_parent(&mut seen, line);
-        if ended
-            && seen
-                .end
-                .as_ref()
-                .is_some_and(|end| end.outcome == Outcome::Failed)
-        {
+        let outcome = seen.end.as_ref().map(|end| end.outcome);
+        if outcome == Some(Outcome::Failed) {
             if self.last_failed.len() >= 1024 {
                 self.last_failed.clear();
             }
-            self.last_failed
-                .insert(origin_of(envelope), seen.key.clone());
+            self.last_failed.insert(origin_of(envelope), place);
         }
-        self.take_in(seen);
+        self.take_in(place, seen);
     }
 
     /// A span printed inside another one names it by its log id; both are of one container.
@@ -220,10 +258,10 @@ impl Pairer {
             return;
         }
         let key = SpanKey {
-            log_id: parent.to_lowercase(),
+            log_id: parent.to_lowercase().into(),
             scope: seen.key.scope.clone(),
         };
-        let open = self.spans.get(&key).into_iter().flatten();
+        let open = self.spans.get(&self.places.of(&key)).into_iter().flatten();
         let Some(parent) = open
             .map(|span| &span.seen)
             .rfind(|span| span.start.is_some())
@@ -238,12 +276,14 @@ impl Pairer {
         seen.fields.remove("parent");
     }
 
-    fn take_in(&mut self, seen: Observation) {
-        let key = seen.key.clone();
-        let tracked = self.spans.entry(key.clone()).or_insert_with(|| {
-            self.order.push_back(key.clone());
-            Vec::new()
-        });
+    fn take_in(&mut self, place: Place, seen: Observation) {
+        let tracked = match self.spans.entry(place) {
+            Entry::Occupied(tracked) => tracked.into_mut(),
+            Entry::Vacant(free) => {
+                self.order.push_back(place);
+                free.insert(Vec::with_capacity(1))
+            }
+        };
         let at = find_slot(tracked.iter().map(|span| &span.seen), &seen);
         let span = if let Some(at) = at {
             tracked[at].seen.merge(seen);
@@ -256,21 +296,16 @@ impl Pairer {
         };
         if !std::mem::replace(&mut span.dirty, true) {
             self.dirty_bytes += ROW_OVERHEAD;
-            self.dirty.push(key);
+            self.dirty.push(place);
         }
     }
 
     fn attach(&mut self, envelope: &Envelope<'_>, traceback: &Traceback<'_>) {
-        let Some(key) = self.last_failed.get(&origin_of(envelope)) else {
+        let Some(place) = self.last_failed.get(&origin_of(envelope)) else {
             return;
         };
-        let failed = |span: &&mut Tracked| {
-            span.seen
-                .end
-                .as_ref()
-                .is_some_and(|end| end.outcome == Outcome::Failed)
-        };
-        let tracked = self.spans.get_mut(key).into_iter().flatten();
+        let failed = |span: &&mut Tracked| span.outcome() == Some(Outcome::Failed);
+        let tracked = self.spans.get_mut(place).into_iter().flatten();
         let Some(span) = tracked.filter(failed).last() else {
             return;
         };
@@ -279,26 +314,31 @@ impl Pairer {
         span.seen.traceback = Some(text);
         if let (Some(end), Some(error_type)) = (&mut span.seen.end, &traceback.error_type) {
             end.error_type
-                .get_or_insert_with(|| clean(error_type, MAX_TEXT));
+                .get_or_insert_with(|| clean(error_type, MAX_TEXT).into());
         }
         if !std::mem::replace(&mut span.dirty, true) {
-            self.dirty.push(key.clone());
+            self.dirty.push(*place);
         }
     }
+}
+
+fn origin_of(envelope: &Envelope<'_>) -> Origin {
+    let call = envelope.function_call_id.as_deref().map(SmolStr::new);
+    (scope_of(envelope).into(), call)
 }
 
 /// Running numbers for spans whose lines carry no time; the older half is forgotten when full.
 #[derive(Debug, Default)]
 struct Timeless {
-    young: HashMap<SpanKey, (u32, bool)>,
-    old: HashMap<SpanKey, (u32, bool)>,
+    young: HashMap<Place, (u32, bool)>,
+    old: HashMap<Place, (u32, bool)>,
 }
 
 impl Timeless {
-    /// Which span of its key a line belongs to: a start behind an end begins the next one.
-    fn number(&mut self, key: &SpanKey, started: bool, ended: bool) -> u32 {
-        let known = self.young.get(key).or_else(|| self.old.get(key)).copied();
-        let (mut number, mut closed) = known.unwrap_or((0, false));
+    /// Which span of its place a line belongs to: a start behind an end begins the next one.
+    fn number(&mut self, place: Place, started: bool, ended: bool) -> u32 {
+        let known = self.young.get(&place).or_else(|| self.old.get(&place));
+        let (mut number, mut closed) = known.copied().unwrap_or((0, false));
         if started && closed {
             number += 1;
             closed = false;
@@ -306,160 +346,9 @@ impl Timeless {
         if self.young.len() >= MAX_TIMELESS {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(key.clone(), (number, closed || ended));
+        self.young.insert(place, (number, closed || ended));
         number
     }
-}
-
-const fn precision(written: beacon_parsers::Precision) -> Precision {
-    match written {
-        beacon_parsers::Precision::Second => Precision::Second,
-        beacon_parsers::Precision::Milli => Precision::Milli,
-        beacon_parsers::Precision::Micro => Precision::Micro,
-    }
-}
-
-fn scope_of(envelope: &Envelope<'_>) -> String {
-    let scope = envelope
-        .container_id
-        .as_ref()
-        .or(envelope.function_call_id.as_ref());
-    scope.map(|scope| scope.to_string()).unwrap_or_default()
-}
-
-/// Container and function call: a container goes on to other calls while a traceback is printed.
-fn origin_of(envelope: &Envelope<'_>) -> (String, Option<String>) {
-    let call = envelope.function_call_id.as_ref().map(ToString::to_string);
-    (scope_of(envelope), call)
-}
-
-fn key_of(envelope: &Envelope<'_>, line: &TraceLine<'_>) -> SpanKey {
-    SpanKey {
-        log_id: line.id.to_string(),
-        scope: scope_of(envelope),
-    }
-}
-
-fn observation(
-    key: SpanKey,
-    source: &str,
-    envelope: &Envelope<'_>,
-    line: &TraceLine<'_>,
-    moment: Moment,
-) -> Observation {
-    let mut seen = Observation::new(key, source);
-    seen.container_id = envelope.container_id.as_ref().map(ToString::to_string);
-    seen.function_call_id = envelope.function_call_id.as_ref().map(ToString::to_string);
-    seen.function_id = envelope.function_id.as_ref().map(ToString::to_string);
-    let mut end = |outcome| {
-        let (error_type, error_message) = match line.error() {
-            Some((kind, message)) => (kind, Some(message).filter(|text| !text.is_empty())),
-            None => (None, None),
-        };
-        seen.end = Some(End {
-            moment,
-            outcome,
-            reported_us: line.reported_duration_micros().filter(|us| *us >= 0),
-            error_type: error_type.map(|text| clean(text, MAX_TEXT)),
-            error_message: error_message.map(|text| clean(text, MAX_TEXT)),
-        });
-    };
-    match &line.phase {
-        Phase::Started { name } => {
-            seen.name = Some(service_and_operation(name));
-            seen.start = Some(moment);
-        }
-        Phase::Succeeded => end(Outcome::Completed),
-        Phase::Failed => end(Outcome::Failed),
-        Phase::TimedOut => end(Outcome::Timeout),
-        Phase::Step { text } => {
-            let fields = line
-                .fields
-                .iter()
-                .map(|(k, v)| (k.to_owned(), json(v)))
-                .collect();
-            seen.add_step(Step {
-                at: moment.at,
-                name: clean(text, MAX_TEXT),
-                fields,
-            });
-            return seen;
-        }
-    }
-    for (name, value) in line.fields.iter() {
-        take_field(&mut seen, name, value);
-    }
-    seen
-}
-
-/// Puts a payload field where it belongs: into a column, the context, or `metadata`.
-fn take_field(seen: &mut Observation, name: &str, value: &Value<'_>) {
-    let text = || match value {
-        Value::Text(text) => Some(clean(text, MAX_TEXT)),
-        Value::Int(number) => Some(number.to_string()),
-        _ => None,
-    };
-    let taken = match name {
-        "model" | "model_id" => text().map(|model| seen.model_id = Some(model)),
-        "region" => text().map(|region| seen.region = Some(region)),
-        "job_id" => text().map(|job| seen.context.job_id = Some(job)),
-        "execution_id" => text()
-            .and_then(|id| id.parse().ok())
-            .map(|id| seen.context.execution_id = Some(id)),
-        "trace_id" => text()
-            .and_then(|id| Uuid::parse_str(&id).ok())
-            .map(|id| seen.context.trace_id = Some(id)),
-        "parent" | "parent_span_id" => text()
-            .and_then(|id| parent_id(&id))
-            .map(|id| seen.context.parent_span_id = Some(id)),
-        // Held by the end of the span in their own columns.
-        "duration" | "error" if seen.end.is_some() => Some(()),
-        _ => None,
-    };
-    if taken.is_none() {
-        seen.fields.insert(name.to_owned(), json(value));
-    }
-}
-
-/// A parent is named by a UUID, or by the 16 hex digits that OpenTelemetry gives a span.
-fn parent_id(text: &str) -> Option<Uuid> {
-    if text.len() == 16 {
-        return u64::from_str_radix(text, 16)
-            .ok()
-            .map(|id| span_id_of_otlp(id.to_be_bytes()));
-    }
-    Uuid::parse_str(text).ok()
-}
-
-fn json(value: &Value<'_>) -> Json {
-    match value {
-        Value::Text(text) => clean(text, MAX_TEXT).into(),
-        Value::Int(number) => (*number).into(),
-        Value::Float(number) => (*number).into(),
-        Value::Bool(truth) => (*truth).into(),
-        Value::None => Json::Null,
-        Value::Duration { raw, .. } => clean(raw, MAX_TEXT).into(),
-    }
-}
-
-/// "Modal inference" → (modal, inference): the first word names the service when it is one.
-fn service_and_operation(name: &str) -> (String, String) {
-    const SERVICES: [&str; 4] = ["runner", "router", "modal", "backend"];
-    let name = clean(name, 100).to_lowercase();
-    let mut words = name.split_whitespace().peekable();
-    let service = words
-        .next_if(|word| SERVICES.contains(word))
-        .unwrap_or("modal")
-        .to_owned();
-    let operation = words.collect::<Vec<_>>().join("_");
-    (
-        service,
-        if operation.is_empty() {
-            "inference".to_owned()
-        } else {
-            operation
-        },
-    )
 }
 
 #[cfg(test)]

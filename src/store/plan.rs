@@ -3,31 +3,110 @@
 //!
 //! Invariant: a plan changes only rows of ours, each at most once, and a replay plans nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Deref;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Batch, Written, storable};
-use crate::model::{Change, Observation, RowKey, Span, SpanLink, SpanStatus, reconcile};
+use crate::model::{
+    Change, Observation, Row, RowKey, Span, SpanKey, SpanLink, SpanStatus, reconcile,
+};
 
 /// A batch in the form in which it is compared with what is stored.
 #[derive(Debug)]
 pub(super) struct Incoming<'a> {
-    observations: Vec<Observation>,
+    /// By the first id of their key, so that those of one key stand together.
+    observations: Vec<(Uuid, Seen<'a>)>,
     // Folded: the same key twice in one statement is an error in Postgres. The last one stands.
     spans: BTreeMap<RowKey, Span>,
     links: &'a [SpanLink],
 }
 
+/// An observation that comes back from a database as it went in.
+#[derive(Debug)]
+enum Seen<'a> {
+    /// As it was handed in, like nearly all.
+    Whole(&'a Observation),
+    /// Cleaned.
+    Mended(Box<Observation>),
+}
+
+impl Seen<'_> {
+    fn into_owned(self) -> Observation {
+        match self {
+            Self::Whole(seen) => seen.clone(),
+            Self::Mended(seen) => *seen,
+        }
+    }
+}
+
+impl Deref for Seen<'_> {
+    type Target = Observation;
+
+    fn deref(&self) -> &Observation {
+        match self {
+            Self::Whole(seen) => seen,
+            Self::Mended(seen) => seen,
+        }
+    }
+}
+
 /// What a write has to do to `trace_spans`.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
+pub(super) struct Plan<'a> {
     /// New rows, sorted by span id.
-    pub(super) inserts: Vec<Span>,
+    pub(super) inserts: Vec<New<'a>>,
     /// New contents of rows of ours, sorted by key.
     pub(super) updates: Vec<Update>,
     /// Rows that no column can hold.
     pub(super) rejects: Vec<Reject>,
+}
+
+/// A new row.
+#[derive(Debug)]
+pub(super) struct New<'a> {
+    span_id: Uuid,
+    started_at: DateTime<Utc>,
+    status: SpanStatus,
+    contents: Contents<'a>,
+}
+
+#[derive(Debug)]
+enum Contents<'a> {
+    /// Of a span of which nothing else is known.
+    Seen(Seen<'a>),
+    Span(Box<Span>),
+}
+
+impl New<'_> {
+    /// What goes into its columns.
+    pub(super) fn row(&self) -> Row<'_> {
+        match &self.contents {
+            Contents::Seen(seen) => seen.row(self.span_id),
+            Contents::Span(span) => span.row(),
+        }
+    }
+
+    /// The same as a span of its own.
+    pub(super) fn to_span(&self) -> Span {
+        match &self.contents {
+            Contents::Seen(seen) => seen.to_span(),
+            Contents::Span(span) => span.as_ref().clone(),
+        }
+    }
+}
+
+impl From<Span> for New<'_> {
+    fn from(span: Span) -> Self {
+        Self {
+            span_id: span.span_id,
+            started_at: span.started_at,
+            status: span.status,
+            contents: Contents::Span(Box::new(span)),
+        }
+    }
 }
 
 /// New contents of one row.
@@ -60,31 +139,47 @@ pub(super) struct Reject {
 }
 
 impl Written {
-    /// Counts a row that went in.
-    pub(super) fn count_insert(&mut self, span: &Span) {
-        self.inserted += 1;
-        self.note_begin(span);
-        self.statuses[span.status as usize] += 1;
+    /// Counts rows that went in.
+    pub(super) fn count_inserts(&mut self, rows: &[New<'_>]) {
+        self.inserted += rows.len() as u64;
+        let mut noted = None;
+        for row in rows {
+            if noted.replace(minute(row.started_at)) != Some(minute(row.started_at)) {
+                self.began.insert(minute(row.started_at));
+            }
+            self.statuses[row.status as usize] += 1;
+        }
     }
 
     /// Counts a row that was changed.
     pub(super) fn count_update(&mut self, update: &Update) {
         self.updated += 1;
-        self.note_begin(&update.span);
+        self.began.insert(minute(update.span.started_at));
         self.statuses[update.was as usize] -= 1;
         self.statuses[update.span.status as usize] += 1;
     }
+}
 
-    fn note_begin(&mut self, span: &Span) {
-        self.began
-            .insert(span.started_at.timestamp().div_euclid(60));
-    }
+/// Minutes since 1970.
+fn minute(at: DateTime<Utc>) -> i64 {
+    at.timestamp().div_euclid(60)
 }
 
 impl<'a> Incoming<'a> {
     pub(super) fn new(batch: &'a Batch) -> Self {
-        let mut observations = batch.observations.clone();
-        observations.iter_mut().for_each(storable::clean);
+        let observations = batch.observations.iter().map(|seen| {
+            let seen = if storable::is_clean(seen) {
+                Seen::Whole(seen)
+            } else {
+                let mut mended = Box::new(seen.clone());
+                storable::clean(&mut mended);
+                Seen::Mended(mended)
+            };
+            (seen.key.first_id(), seen)
+        });
+        let mut observations: Vec<_> = observations.collect();
+        // Stable: what came first is merged first.
+        observations.sort_by_key(|(first, _)| *first);
         let spans = batch.spans.iter().map(|span| {
             let mut span = span.clone();
             storable::clean_span(&mut span);
@@ -99,25 +194,35 @@ impl<'a> Incoming<'a> {
 
     /// Ranges of span ids, sorted and without repeats, that hold every row of ours to look at.
     pub(super) fn ranges(&self) -> Vec<(Uuid, Uuid)> {
-        let keys = self.observations.iter().map(|seen| seen.key.id_range());
-        let single = |id: Uuid| (id, id);
-        let spans = self.spans.keys().map(|key| single(key.span_id));
-        let links = self.links.iter().map(|link| single(link.span_id));
-        let ranges: BTreeSet<_> = keys.chain(spans).chain(links).collect();
-        ranges.into_iter().collect()
+        let keys = self.observations.iter().map(|(first, _)| *first);
+        let mut ranges: Vec<_> = keys.map(|first| (first, SpanKey::last_id(first))).collect();
+        if !self.spans.is_empty() || !self.links.is_empty() {
+            let spans = self.spans.keys().map(|key| key.span_id);
+            let links = self.links.iter().map(|link| link.span_id);
+            ranges.extend(spans.chain(links).map(|id| (id, id)));
+            ranges.sort_unstable();
+        }
+        ranges.dedup();
+        ranges
     }
 
     /// Works out the changes. `stored` holds at least the rows of ours in [`Self::ranges`], in any
     /// order; a row may come twice.
-    pub(super) fn plan(self, mut stored: Vec<Stored>) -> Plan {
+    pub(super) fn plan(self, mut stored: Vec<Stored>) -> Plan<'a> {
         // Of two rows of ours with the same ids, which only a missing index lets happen, the first
         // one is kept up.
         stored.sort_unstable_by_key(|row| (row.span.span_id, row.span.trace_id, row.id));
         stored.dedup_by_key(|row| (row.span.span_id, row.span.trace_id));
         let (ids, stored): (Vec<_>, Vec<_>) =
             stored.into_iter().map(|row| (row.id, row.span)).unzip();
+        // A finding can be about any of the rows.
+        let (mut inserts, rest) = if self.links.is_empty() {
+            set_apart(self.observations, &stored)
+        } else {
+            (Vec::new(), self.observations)
+        };
         let mut changes = Changes {
-            changes: reconcile(&stored, self.observations),
+            changes: reconcile(&stored, rest.into_iter().map(|(_, seen)| seen.into_owned())),
             stored: &stored,
             ids: &ids,
             by_span: HashMap::new(),
@@ -128,8 +233,49 @@ impl<'a> Incoming<'a> {
         for link in self.links {
             changes.link(link);
         }
-        changes.into_plan()
+        let mut plan = changes.into_plan();
+        inserts.append(&mut plan.inserts);
+        inserts.sort_by_key(|row| row.span_id);
+        Plan { inserts, ..plan }
     }
+}
+
+/// Takes out the observations that are the only ones of their key, stored rows included: they are new
+/// rows as they stand, unless they must be cut to fit. Nearly all of a log that is read for the first
+/// time are.
+fn set_apart<'a>(
+    observations: Vec<(Uuid, Seen<'a>)>,
+    stored: &[Span],
+) -> (Vec<New<'a>>, Vec<(Uuid, Seen<'a>)>) {
+    let mut apart = Vec::with_capacity(observations.len());
+    let mut rest = Vec::new();
+    let mut before = None;
+    let mut observations = observations.into_iter().peekable();
+    while let Some((first, seen)) = observations.next() {
+        let is_alone = before != Some(first)
+            && observations.peek().is_none_or(|(next, _)| *next != first)
+            && !is_known(stored, first);
+        before = Some(first);
+        let row = seen.row(seen.span_id_from(first));
+        if is_alone && storable::fits(&row) {
+            apart.push(New {
+                span_id: row.span_id,
+                started_at: row.started_at,
+                status: row.status,
+                contents: Contents::Seen(seen),
+            });
+        } else {
+            rest.push((first, seen));
+        }
+    }
+    (apart, rest)
+}
+
+/// Whether there is a row of the key with this first id among those that are stored, sorted by id.
+fn is_known(stored: &[Span], first: Uuid) -> bool {
+    let from = stored.partition_point(|span| span.span_id < first);
+    let last = SpanKey::last_id(first);
+    stored.get(from).is_some_and(|span| span.span_id <= last)
 }
 
 struct Changes<'a> {
@@ -182,7 +328,7 @@ impl Changes<'_> {
         }
     }
 
-    fn into_plan(mut self) -> Plan {
+    fn into_plan(mut self) -> Plan<'static> {
         let mut plan = Plan::default();
         for change in std::mem::take(&mut self.changes) {
             let (row, mut span) = match change {
@@ -194,7 +340,7 @@ impl Changes<'_> {
                 continue;
             }
             let Some(row) = row else {
-                plan.inserts.push(span);
+                plan.inserts.push(span.into());
                 continue;
             };
             // A change of a row that isn't there can't be planned.
@@ -210,7 +356,6 @@ impl Changes<'_> {
                 });
             }
         }
-        plan.inserts.sort_by_key(|span| span.span_id);
         plan.updates.sort_by_key(|update| update.id);
         plan
     }

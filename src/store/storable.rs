@@ -5,13 +5,78 @@
 //! replay finds nothing to change. Nothing is lost in silence: what a column has no room for is kept
 //! in `metadata` under `full_<column>`.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Datelike, SubsecRound, Utc};
 use serde_json::{Map, Number, Value};
 
-use crate::model::{COLLECTOR, Observation, Span, meta};
+use crate::model::{COLLECTOR, Observation, Row, Span, meta};
 
 /// Nesting beyond this is kept as text: the JSON reader gives up at 128 levels.
 const MAX_DEPTH: usize = 60;
+/// Characters for which the columns have room.
+const SERVICE: usize = 50;
+const OPERATION: usize = 100;
+const JOB_ID: usize = 255;
+const MODEL_ID: usize = 100;
+const REGION: usize = 50;
+const ERROR_TYPE: usize = 100;
+/// Years that either store can write and read back.
+const YEARS: RangeInclusive<i32> = 1..=9999;
+
+/// Whether nothing of an observation would come back changed.
+pub(super) fn is_clean(seen: &Observation) -> bool {
+    let end = seen.end.as_ref();
+    let name = seen.name.as_ref();
+    let short = [
+        Some(&seen.key.log_id),
+        Some(&seen.key.scope),
+        Some(&seen.source),
+        name.map(|(service, _)| service),
+        name.map(|(_, operation)| operation),
+        seen.container_id.as_ref(),
+        seen.function_call_id.as_ref(),
+        seen.function_id.as_ref(),
+        seen.context.job_id.as_ref(),
+        seen.model_id.as_ref(),
+        seen.region.as_ref(),
+        end.and_then(|end| end.error_type.as_ref()),
+    ];
+    let long = [
+        seen.traceback.as_ref(),
+        end.and_then(|end| end.error_message.as_ref()),
+    ];
+    let times = [seen.start.as_ref(), end.map(|end| &end.moment)];
+    let mut times = times.into_iter().flatten();
+    short.into_iter().flatten().all(|text| is_text(text))
+        && long.into_iter().flatten().all(|text| is_text(text))
+        && times.all(|moment| is_in_micros(moment.at))
+        && seen.fields.iter().all(is_clean_field)
+        && seen.steps.iter().all(|step| {
+            let mut fields = step.fields.iter().map(|(key, value)| (key.as_str(), value));
+            is_in_micros(step.at) && is_text(&step.name) && fields.all(is_clean_field)
+        })
+}
+
+/// No text of Postgres can hold a NUL.
+fn is_text(text: &str) -> bool {
+    !text.contains('\0')
+}
+
+fn is_in_micros(at: DateTime<Utc>) -> bool {
+    at.timestamp_subsec_nanos().is_multiple_of(1_000)
+}
+
+/// Whether a field needs no cleaning; one that holds more than a plain value may.
+fn is_clean_field((key, value): (&str, &Value)) -> bool {
+    is_text(key)
+        && match value {
+            Value::Null | Value::Bool(_) => true,
+            Value::Number(number) => !is_restated(number),
+            Value::String(text) => is_text(text),
+            Value::Array(_) | Value::Object(_) => false,
+        }
+}
 
 /// Removes from an observation what would come back changed.
 pub(super) fn clean(seen: &mut Observation) {
@@ -26,26 +91,33 @@ pub(super) fn clean(seen: &mut Observation) {
         &mut seen.container_id,
         &mut seen.function_call_id,
         &mut seen.function_id,
-        &mut seen.traceback,
         &mut seen.context.job_id,
         &mut seen.model_id,
         &mut seen.region,
     ];
     texts.into_iter().flatten().for_each(clean_text);
+    seen.traceback.iter_mut().for_each(clean_text);
     if let Some(start) = &mut seen.start {
         start.at = to_micros(start.at);
     }
     if let Some(end) = &mut seen.end {
         end.moment.at = to_micros(end.moment.at);
-        let texts = [&mut end.error_type, &mut end.error_message];
-        texts.into_iter().flatten().for_each(clean_text);
+        end.error_type.iter_mut().for_each(clean_text);
+        end.error_message.iter_mut().for_each(clean_text);
     }
     for step in &mut seen.steps {
         step.at = to_micros(step.at);
         clean_text(&mut step.name);
         clean_map(&mut step.fields, 3);
     }
-    clean_map(&mut seen.fields, 1);
+    let fields = std::mem::take(&mut seen.fields).into_iter();
+    seen.fields = fields
+        .map(|(mut key, mut value)| {
+            clean_text(&mut key);
+            clean_value(&mut value, 2);
+            (key, value)
+        })
+        .collect();
 }
 
 /// Does the same for a span of a sender with ids of its own, and marks it as written by us.
@@ -67,14 +139,32 @@ pub(super) fn clean_span(span: &mut Span) {
         .insert(meta::COLLECTOR.to_owned(), COLLECTOR.into());
 }
 
+/// Whether every column has room for its value.
+pub(super) fn fits(row: &Row<'_>) -> bool {
+    let columns = [
+        (Some(row.service), SERVICE),
+        (Some(row.operation), OPERATION),
+        (row.job_id, JOB_ID),
+        (row.model_id, MODEL_ID),
+        (row.region, REGION),
+        (row.error_type, ERROR_TYPE),
+    ];
+    let mut times = [Some(row.started_at), row.completed_at]
+        .into_iter()
+        .flatten();
+    let fits = |text: &str, limit| text.len() <= limit || text.chars().count() <= limit;
+    times.all(|at| YEARS.contains(&at.year()))
+        && row.duration_ms.is_none_or(|ms| i32::try_from(ms).is_ok())
+        && (columns.into_iter()).all(|(text, limit)| text.is_none_or(|text| fits(text, limit)))
+}
+
 /// Cuts a row to its columns; says why when no cutting helps.
 pub(super) fn fit(span: &mut Span) -> Result<(), String> {
-    let years = 1..=9999;
     for at in [Some(span.started_at), span.completed_at]
         .into_iter()
         .flatten()
     {
-        if !years.contains(&at.year()) {
+        if !YEARS.contains(&at.year()) {
             return Err(format!("time out of range: {at}"));
         }
     }
@@ -84,13 +174,18 @@ pub(super) fn fit(span: &mut Span) -> Result<(), String> {
         keep_full(&mut span.metadata, "duration_ms", took.into());
         span.duration_ms = Some(took.clamp(i32::MIN.into(), i32::MAX.into()));
     }
-    cut(&mut span.metadata, "service", &mut span.service, 50);
-    cut(&mut span.metadata, "operation", &mut span.operation, 100);
+    cut(&mut span.metadata, "service", &mut span.service, SERVICE);
+    cut(
+        &mut span.metadata,
+        "operation",
+        &mut span.operation,
+        OPERATION,
+    );
     let columns = [
-        ("job_id", &mut span.job_id, 255),
-        ("model_id", &mut span.model_id, 100),
-        ("region", &mut span.region, 50),
-        ("error_type", &mut span.error_type, 100),
+        ("job_id", &mut span.job_id, JOB_ID),
+        ("model_id", &mut span.model_id, MODEL_ID),
+        ("region", &mut span.region, REGION),
+        ("error_type", &mut span.error_type, ERROR_TYPE),
     ];
     for (column, text, limit) in columns {
         if let Some(text) = text {
@@ -117,10 +212,9 @@ fn to_micros(at: DateTime<Utc>) -> DateTime<Utc> {
     at.trunc_subsecs(6)
 }
 
-/// No text of Postgres can hold a NUL.
-fn clean_text(text: &mut String) {
-    if text.contains('\0') {
-        *text = text.replace('\0', "\u{fffd}");
+fn clean_text<T: AsRef<str> + From<String>>(text: &mut T) {
+    if !is_text(text.as_ref()) {
+        *text = text.as_ref().replace('\0', "\u{fffd}").into();
     }
 }
 
@@ -156,16 +250,24 @@ fn clean_value(value: &mut Value, depth: usize) {
     }
 }
 
+/// Whether `jsonb` gives a number back in another form.
+fn is_restated(number: &Number) -> bool {
+    number.is_f64()
+        && number
+            .as_f64()
+            .is_some_and(|float| float == 0.0 || float.abs() >= 1e16)
+}
+
 /// `jsonb` has no negative zero and prints no exponents: a float that is a large whole number comes
 /// back as an integer.
 fn clean_number(number: &mut Number) {
-    if !number.is_f64() {
+    if !is_restated(number) {
         return;
     }
     let Some(float) = number.as_f64() else {
         return;
     };
-    if float == 0.0 && float.is_sign_negative() {
+    if float == 0.0 {
         *number = Number::from_f64(0.0).unwrap_or_else(|| 0.into());
     } else if (1e16..u64::MAX as f64).contains(&float) {
         *number = (float as u64).into();

@@ -11,9 +11,20 @@ pub const MAX_TEXT: usize = 4 * 1024;
 /// Longest traceback kept, in bytes.
 pub const MAX_TRACEBACK: usize = 16 * 1024;
 
+/// Every form of secret that is not longer than this holds a `:` or a `=`.
+const HARMLESS: usize = 18;
+
 /// A copy of `text` without secrets, control and invisible characters (line feeds and tabs stay), cut
 /// to `max` bytes with a mark that says so.
 pub fn clean(text: &str, max: usize) -> String {
+    cleaned(text, max).into_owned()
+}
+
+/// The same, borrowed where nothing has to change.
+pub fn cleaned(text: &str, max: usize) -> Cow<'_, str> {
+    if text.len() <= HARMLESS.min(max) && text.bytes().all(is_harmless) {
+        return Cow::Borrowed(text);
+    }
     // A little more than is kept, so that a secret at the cut is seen whole.
     let seen = text
         .get(..text.floor_char_boundary(max.saturating_add(1024)))
@@ -25,13 +36,22 @@ pub fn clean(text: &str, max: usize) -> String {
     } else {
         seen.into()
     };
-    let kept = redact::redact(&visible);
-    if kept.len() <= max && seen.len() == text.len() {
-        return kept.into_owned();
+    let fits = seen.len() == text.len();
+    let kept = match visible {
+        Cow::Borrowed(text) => redact::redact(text),
+        Cow::Owned(text) => Cow::Owned(redact::redact(&text).into_owned()),
+    };
+    if kept.len() <= max && fits {
+        return kept;
     }
     let cut = kept.floor_char_boundary(max);
     let more = kept.len() - cut + text.len() - seen.len();
-    format!("{}… ({more} bytes more)", kept.get(..cut).unwrap_or(&kept))
+    format!("{}… ({more} bytes more)", kept.get(..cut).unwrap_or(&kept)).into()
+}
+
+/// Visible, and neither the `:` nor the `=` that stands before a short secret.
+fn is_harmless(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b':' | b'=')
 }
 
 /// Control characters, and characters that reorder or hide text or carry hidden text along: bidirectional
@@ -62,6 +82,13 @@ mod tests {
         );
         let hidden = "\u{61c}\u{200b}\u{34f}\u{3164}\u{fe0f}\u{e0041}\u{e0101}\u{180e}";
         assert_eq!(clean(&format!("a{hidden}b"), 100), "ab");
+    }
+
+    #[test]
+    fn a_short_text_is_cleaned_like_a_long_one() {
+        assert_eq!(clean("ab\u{1b}c", 100), "abc");
+        assert_eq!(clean("pwd=abc1", 100), "pwd=[redacted]");
+        assert_eq!(clean("abcdef", 3), "abc… (3 bytes more)");
     }
 
     #[test]

@@ -47,13 +47,13 @@ fn printed(number: u32, at: DateTime<Utc>, took: i64) -> Observation {
     };
     let mut seen = Observation::new(
         SpanKey {
-            log_id,
-            scope: container.clone(),
+            log_id: log_id.into(),
+            scope: container.as_str().into(),
         },
         "test",
     );
     seen.name = Some(("modal".into(), "inference".into()));
-    seen.container_id = Some(container);
+    seen.container_id = Some(container.into());
     seen.model_id = Some("llama3.2-1b".into());
     seen.region = Some("us-east".into());
     seen.start = Some(moment(at));

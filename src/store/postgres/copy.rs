@@ -5,49 +5,64 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::row::EPOCH;
-use crate::model::Span;
+use crate::model::{Metadata, Row};
 
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const TRAILER: i16 = -1;
 const COLUMNS: i16 = 16;
 /// Room for one row of usual size.
-const ROW: usize = 512;
+const ROW: usize = 1024;
+/// Bytes sent at once: enough that a system call costs little for each row, and no batch stands in
+/// memory a second time as a whole.
+const PIECE: usize = 64 << 10;
 
-/// The whole input of one `COPY`; columns in the order of `copy.sql`.
-pub(super) fn encode(spans: &[Span]) -> Vec<u8> {
-    let mut rows = Rows(Vec::with_capacity(HEADER.len() + spans.len() * ROW));
-    rows.0.extend_from_slice(HEADER);
-    for span in spans {
-        rows.row(span);
-    }
-    rows.0.extend_from_slice(&TRAILER.to_be_bytes());
-    rows.0
-}
-
-struct Rows(Vec<u8>);
+/// The input of one `COPY`, to be sent piece by piece; columns in the order of `copy.sql`.
+pub(super) struct Rows(Vec<u8>);
 
 impl Rows {
-    fn row(&mut self, span: &Span) {
+    pub(super) fn begin() -> Self {
+        let mut rows = Vec::with_capacity(PIECE + ROW);
+        rows.extend_from_slice(HEADER);
+        Self(rows)
+    }
+
+    /// What has been written since the last piece, if that is enough for one.
+    pub(super) fn piece(&self) -> Option<&[u8]> {
+        (self.0.len() >= PIECE).then_some(&self.0)
+    }
+
+    /// Forgets a piece that was sent.
+    pub(super) fn sent(&mut self) {
+        self.0.clear();
+    }
+
+    /// The last piece.
+    pub(super) fn end(mut self) -> Vec<u8> {
+        self.0.extend_from_slice(&TRAILER.to_be_bytes());
+        self.0
+    }
+
+    pub(super) fn row(&mut self, row: &Row<'_>) {
         self.0.extend_from_slice(&COLUMNS.to_be_bytes());
-        self.uuid(Some(span.trace_id));
-        self.uuid(Some(span.span_id));
-        self.uuid(span.parent_span_id);
-        self.text(Some(&span.service));
-        self.text(Some(&span.operation));
-        self.time(Some(span.started_at));
-        self.time(span.completed_at);
+        self.uuid(Some(row.trace_id));
+        self.uuid(Some(row.span_id));
+        self.uuid(row.parent_span_id);
+        self.text(Some(row.service));
+        self.text(Some(row.operation));
+        self.time(Some(row.started_at));
+        self.time(row.completed_at);
         // Fitted to the column before.
-        let took = span.duration_ms.map(|ms| (ms as i32).to_be_bytes());
+        let took = row.duration_ms.map(|ms| (ms as i32).to_be_bytes());
         self.field(took.as_ref().map(<[u8; 4]>::as_slice));
-        self.text(Some(span.status.as_str()));
-        self.text(span.job_id.as_deref());
-        let execution = span.execution_id.map(i64::to_be_bytes);
+        self.text(Some(row.status.as_str()));
+        self.text(row.job_id);
+        let execution = row.execution_id.map(i64::to_be_bytes);
         self.field(execution.as_ref().map(<[u8; 8]>::as_slice));
-        self.text(span.model_id.as_deref());
-        self.text(span.region.as_deref());
-        self.metadata(span);
-        self.text(span.error_message.as_deref());
-        self.text(span.error_type.as_deref());
+        self.text(row.model_id);
+        self.text(row.region);
+        self.metadata(row.metadata);
+        self.text(row.error_message);
+        self.text(row.error_type);
     }
 
     fn field(&mut self, bytes: Option<&[u8]>) {
@@ -74,11 +89,10 @@ impl Rows {
     }
 
     /// `jsonb`: its version, then text, written in place; the length is known afterwards.
-    fn metadata(&mut self, span: &Span) {
+    fn metadata(&mut self, metadata: Metadata<'_>) {
         let at = self.0.len();
         self.0.extend_from_slice(&[0, 0, 0, 0, 1]);
-        // Neither a map with text keys nor a vector can fail to be written.
-        let _ = serde_json::to_writer(&mut self.0, &span.metadata);
+        metadata.write(&mut self.0);
         let length = (self.0.len() - at - 4) as i32;
         self.0[at..at + 4].copy_from_slice(&length.to_be_bytes());
     }

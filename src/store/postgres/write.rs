@@ -15,7 +15,7 @@ use super::fault::Fault;
 use super::read::query;
 use super::{GONE, LOCKS, copy, row};
 use crate::model::Span;
-use crate::store::plan::{Incoming, Plan, Reject, Stored, Update};
+use crate::store::plan::{Incoming, New, Plan, Reject, Stored, Update};
 use crate::store::{Batch, Written, shard};
 
 /// The statement time-out is above what the largest batch takes on a slow disk, the lock time-out above
@@ -106,7 +106,7 @@ async fn own_rows(
 
 async fn save_rows(
     conn: &mut PgConnection,
-    plan: Plan,
+    plan: Plan<'_>,
     care: Care,
     written: &mut Written,
 ) -> Result<(), Fault> {
@@ -118,7 +118,7 @@ async fn save_rows(
     match care {
         Care::Together => {
             insert(conn, &inserts).await?;
-            inserts.iter().for_each(|span| written.count_insert(span));
+            written.count_inserts(&inserts);
             update(conn, &updates).await?;
             updates
                 .iter()
@@ -126,11 +126,11 @@ async fn save_rows(
         }
         Care::Bisect => {
             let mut rest = vec![inserts.as_slice()];
-            while let Some(spans) = rest.pop() {
-                match attempt(conn, Rows::Insert(spans)).await? {
-                    None => spans.iter().for_each(|span| written.count_insert(span)),
-                    Some(reason) => halve(spans, &mut rest, |span| {
-                        let span = span.clone();
+            while let Some(rows) = rest.pop() {
+                match attempt(conn, Rows::Insert(rows)).await? {
+                    None => written.count_inserts(rows),
+                    Some(reason) => halve(rows, &mut rest, |row| {
+                        let span = row.to_span();
                         rejects.push(Reject { span, reason });
                     }),
                 }
@@ -158,7 +158,7 @@ async fn save_rows(
 
 #[derive(Debug, Clone, Copy)]
 enum Rows<'a> {
-    Insert(&'a [Span]),
+    Insert(&'a [New<'a>]),
     Update(&'a [Update]),
 }
 
@@ -166,7 +166,7 @@ enum Rows<'a> {
 async fn attempt(conn: &mut PgConnection, rows: Rows<'_>) -> Result<Option<String>, Fault> {
     conn.execute("savepoint rows").await?;
     let result = match rows {
-        Rows::Insert(spans) => insert(conn, spans).await,
+        Rows::Insert(rows) => insert(conn, rows).await,
         Rows::Update(updates) => update(conn, updates).await,
     };
     match result.map_err(Fault::from) {
@@ -197,14 +197,22 @@ fn halve<'a, T>(rows: &'a [T], rest: &mut Vec<&'a [T]>, refused: impl FnOnce(&'a
     }
 }
 
-async fn insert(conn: &mut PgConnection, spans: &[Span]) -> sqlx::Result<()> {
-    if spans.is_empty() {
+async fn insert(conn: &mut PgConnection, rows: &[New<'_>]) -> sqlx::Result<()> {
+    if rows.is_empty() {
         return Ok(());
     }
     let mut copy = conn
         .copy_in_raw(include_str!("../sql/postgres/copy.sql"))
         .await?;
-    copy.send(copy::encode(spans)).await?;
+    let mut pieces = copy::Rows::begin();
+    for row in rows {
+        pieces.row(&row.row());
+        if let Some(piece) = pieces.piece() {
+            copy.send(piece).await?;
+            pieces.sent();
+        }
+    }
+    copy.send(pieces.end()).await?;
     copy.finish().await?;
     Ok(())
 }

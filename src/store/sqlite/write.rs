@@ -13,8 +13,8 @@ use sqlx::{Sqlite, SqlitePool};
 use uuid::Uuid;
 
 use super::row::{self, time_text};
-use crate::model::{ExecutionLink, LossEntry, Span};
-use crate::store::plan::{Incoming, Plan, Reject, Stored, Update};
+use crate::model::{ExecutionLink, LossEntry, Row};
+use crate::store::plan::{Incoming, New, Plan, Reject, Stored, Update};
 use crate::store::{Batch, Checkpoint, Claim, Lease, Written};
 
 type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
@@ -80,7 +80,7 @@ async fn own_rows(
 }
 
 /// Binds a chunk while the connection's own thread works on the one before.
-async fn insert_all(conn: &mut SqliteConnection, plan: &mut Plan) -> sqlx::Result<Written> {
+async fn insert_all(conn: &mut SqliteConnection, plan: &mut Plan<'_>) -> sqlx::Result<Written> {
     let mut written = Written::default();
     let mut chunks = chunks(&plan.inserts).map(|(sql, chunk)| (chunk, bind_rows(sql, chunk)));
     let mut next = chunks.next();
@@ -88,7 +88,7 @@ async fn insert_all(conn: &mut SqliteConnection, plan: &mut Plan) -> sqlx::Resul
         let result;
         (result, next) = tokio::join!(query.execute(&mut *conn), async { chunks.next() });
         match result {
-            Ok(_) => chunk.iter().for_each(|span| written.count_insert(span)),
+            Ok(_) => written.count_inserts(chunk),
             Err(err) if is_refusal(&err) => {
                 insert_each(conn, chunk, &mut written, &mut plan.rejects).await?;
             }
@@ -100,16 +100,17 @@ async fn insert_all(conn: &mut SqliteConnection, plan: &mut Plan) -> sqlx::Resul
 
 async fn insert_each(
     conn: &mut SqliteConnection,
-    spans: &[Span],
+    rows: &[New<'_>],
     written: &mut Written,
     rejects: &mut Vec<Reject>,
 ) -> sqlx::Result<()> {
     let one = INSERTS[CHUNKS.len() - 1].as_str();
-    for span in spans {
-        match bind_row(sqlx::query(one), span).execute(&mut *conn).await {
-            Ok(_) => written.count_insert(span),
+    for row in rows {
+        let insert = bind_row(sqlx::query(one), &row.row());
+        match insert.execute(&mut *conn).await {
+            Ok(_) => written.count_inserts(std::slice::from_ref(row)),
             Err(err) if is_refusal(&err) => rejects.push(Reject {
-                span: span.clone(),
+                span: row.to_span(),
                 reason: err.to_string(),
             }),
             Err(err) => return Err(err),
@@ -119,7 +120,7 @@ async fn insert_each(
 }
 
 /// Cuts rows into pieces of the sizes in [`CHUNKS`], the largest first, each with its statement.
-fn chunks(mut rest: &[Span]) -> impl Iterator<Item = (&'static str, &[Span])> {
+fn chunks<'a, 'b>(mut rest: &'b [New<'a>]) -> impl Iterator<Item = (&'static str, &'b [New<'a>])> {
     std::iter::from_fn(move || {
         let size = CHUNKS.iter().position(|&size| size <= rest.len())?;
         let (chunk, tail) = rest.split_at(CHUNKS[size]);
@@ -128,13 +129,14 @@ fn chunks(mut rest: &[Span]) -> impl Iterator<Item = (&'static str, &[Span])> {
     })
 }
 
-fn bind_rows(sql: &'static str, spans: &[Span]) -> Query<'static> {
-    spans.iter().fold(sqlx::query(sql), bind_row)
+fn bind_rows(sql: &'static str, rows: &[New<'_>]) -> Query<'static> {
+    let bind = |query, row: &New<'_>| bind_row(query, &row.row());
+    rows.iter().fold(sqlx::query(sql), bind)
 }
 
 async fn update_all(
     conn: &mut SqliteConnection,
-    plan: &mut Plan,
+    plan: &mut Plan<'_>,
     written: &mut Written,
 ) -> sqlx::Result<()> {
     for update in std::mem::take(&mut plan.updates) {
@@ -153,7 +155,7 @@ async fn update_all(
 async fn save_update(conn: &mut SqliteConnection, update: &Update) -> sqlx::Result<()> {
     bind_row(
         sqlx::query(include_str!("../sql/sqlite/update.sql")),
-        &update.span,
+        &update.span.row(),
     )
     .bind(update.id)
     .execute(conn)
@@ -161,24 +163,28 @@ async fn save_update(conn: &mut SqliteConnection, update: &Update) -> sqlx::Resu
     Ok(())
 }
 
-fn bind_row<'q>(query: Query<'q>, span: &Span) -> Query<'q> {
+fn bind_row<'q>(query: Query<'q>, row: &Row<'_>) -> Query<'q> {
+    let text = |text: Option<&str>| text.map(str::to_owned);
+    let mut metadata = Vec::new();
+    row.metadata.write(&mut metadata);
     query
-        .bind(span.trace_id.to_string())
-        .bind(span.span_id.to_string())
-        .bind(span.parent_span_id.map(|id| id.to_string()))
-        .bind(span.service.clone())
-        .bind(span.operation.clone())
-        .bind(time_text(span.started_at))
-        .bind(span.completed_at.map(time_text))
-        .bind(span.duration_ms)
-        .bind(span.status.as_str())
-        .bind(span.job_id.clone())
-        .bind(span.execution_id)
-        .bind(span.model_id.clone())
-        .bind(span.region.clone())
-        .bind(serde_json::to_string(&span.metadata).ok())
-        .bind(span.error_message.clone())
-        .bind(span.error_type.clone())
+        .bind(row.trace_id.to_string())
+        .bind(row.span_id.to_string())
+        .bind(row.parent_span_id.map(|id| id.to_string()))
+        .bind(row.service.to_owned())
+        .bind(row.operation.to_owned())
+        .bind(time_text(row.started_at))
+        .bind(row.completed_at.map(time_text))
+        .bind(row.duration_ms)
+        .bind(row.status.as_str())
+        .bind(text(row.job_id))
+        .bind(row.execution_id)
+        .bind(text(row.model_id))
+        .bind(text(row.region))
+        // It is JSON, so it is UTF-8.
+        .bind(String::from_utf8(metadata).ok())
+        .bind(text(row.error_message))
+        .bind(text(row.error_type))
 }
 
 async fn set_aside(conn: &mut SqliteConnection, reject: Reject) -> sqlx::Result<()> {

@@ -298,13 +298,13 @@ async fn a_row_that_the_table_refuses_is_set_aside_and_the_rest_stored(db: Datab
 
 async fn values_too_long_for_their_column_are_cut_and_kept_in_metadata(db: Database) {
     let mut long = start("abc12345", 0);
-    long.name = Some(("sérvice".repeat(20), "operation".repeat(20)));
-    long.model_id = Some("m".repeat(101));
-    long.region = Some("r".repeat(51));
-    long.fields.insert("nul\0key".into(), json!("nul\0value"));
+    long.name = Some(("sérvice".repeat(20).into(), "operation".repeat(20).into()));
+    long.model_id = Some("m".repeat(101).into());
+    long.region = Some("r".repeat(51).into());
+    long.fields.insert("nul\0key", json!("nul\0value"));
     let mut end = failure("abc12345", 9, 9, "text with \0 inside");
     if let Some(end) = &mut end.end {
-        end.error_type = Some("E".repeat(101));
+        end.error_type = Some("E".repeat(101).into());
     }
     let lines = batch([long, end]);
     let written = db.store.write(&lines).await.unwrap();

@@ -27,11 +27,11 @@ fn moment(ms: i64) -> Moment {
 pub(crate) fn seen(log_id: &str) -> Observation {
     let container = "ta-01TEST";
     let key = SpanKey {
-        log_id: log_id.to_owned(),
-        scope: container.to_owned(),
+        log_id: log_id.into(),
+        scope: container.into(),
     };
     let mut seen = Observation::new(key, "test");
-    seen.container_id = Some(container.to_owned());
+    seen.container_id = Some(container.into());
     seen
 }
 
@@ -39,9 +39,9 @@ pub(crate) fn seen(log_id: &str) -> Observation {
 pub(crate) fn start(log_id: &str, ms: i64) -> Observation {
     let mut seen = seen(log_id);
     seen.start = Some(moment(ms));
-    seen.name = Some(("modal".to_owned(), "inference".to_owned()));
-    seen.model_id = Some("llama3.2-1b".to_owned());
-    seen.region = Some("us-east".to_owned());
+    seen.name = Some(("modal".into(), "inference".into()));
+    seen.model_id = Some("llama3.2-1b".into());
+    seen.region = Some("us-east".into());
     seen
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn success(log_id: &str, ms: i64, took_ms: i64) -> Observation {
         error_type: None,
         error_message: None,
     });
-    seen.fields.insert("tokens".to_owned(), json!(156));
+    seen.fields.insert("tokens", json!(156));
     seen
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn failure(log_id: &str, ms: i64, took_ms: i64, text: &str) -> Observ
     let mut seen = success(log_id, ms, took_ms);
     if let Some(end) = &mut seen.end {
         end.outcome = Outcome::Failed;
-        end.error_type = Some("OSError".to_owned());
+        end.error_type = Some("OSError".into());
         end.error_message = Some(text.to_owned());
     }
     seen.fields.clear();

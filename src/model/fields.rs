@@ -1,0 +1,115 @@
+//! The keys and values of a payload, sorted by key: a handful at most, side by side in memory, where a
+//! tree would take a page for one.
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use smol_str::SmolStr;
+
+/// Keys, each once, and their values.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fields(Vec<(SmolStr, Value)>);
+
+impl Fields {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Forgets all of them.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Enters a value, in the place of an earlier one of the same key.
+    pub fn insert(&mut self, key: impl Into<SmolStr>, value: Value) {
+        let key = key.into();
+        match self.find(&key) {
+            Ok(at) => self.0[at].1 = value,
+            Err(at) => self.0.insert(at, (key, value)),
+        }
+    }
+
+    /// Takes out a value.
+    pub fn remove(&mut self, key: &str) -> Option<Value> {
+        let at = self.find(key).ok()?;
+        Some(self.0.remove(at).1)
+    }
+
+    /// All of them, in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value))
+    }
+
+    fn find(&self, key: &str) -> Result<usize, usize> {
+        self.0
+            .binary_search_by(|(known, _)| known.as_str().cmp(key))
+    }
+}
+
+impl IntoIterator for Fields {
+    type Item = (SmolStr, Value);
+    type IntoIter = std::vec::IntoIter<(SmolStr, Value)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<K: Into<SmolStr>> FromIterator<(K, Value)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (K, Value)>>(pairs: I) -> Self {
+        let mut fields = Self::default();
+        for (key, value) in pairs {
+            fields.insert(key, value);
+        }
+        fields
+    }
+}
+
+impl Serialize for Fields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a map of fields")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<Fields, A::Error> {
+                let mut fields = Fields::default();
+                while let Some((key, value)) = pairs.next_entry::<SmolStr, Value>()? {
+                    fields.insert(key, value);
+                }
+                Ok(fields)
+            }
+        }
+
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_key_stands_once_and_in_its_order() {
+        let mut fields: Fields = [("b", json!(1)), ("a", json!(2)), ("b", json!(3))]
+            .into_iter()
+            .collect();
+        assert_eq!(json!(fields).to_string(), "{\"a\":2,\"b\":3}");
+        assert_eq!(fields.remove("b"), Some(json!(3)));
+        assert_eq!(fields.remove("b"), None);
+        let again: Fields = serde_json::from_str("{\"a\":2}").unwrap();
+        assert_eq!(again, fields);
+    }
+}
