@@ -179,6 +179,9 @@ pub enum Command {
         /// Print the least privileges that the collector needs, as SQL
         #[arg(long, conflicts_with = "dry_run")]
         print_grants: bool,
+        /// Also spread the tables over a Citus cluster by trace, printing what that takes
+        #[arg(long, conflicts_with = "print_grants")]
+        distributed: bool,
     },
     /// Link stored spans to the traces of their callers, and those to their executions
     #[command(after_help = help::LINK)]

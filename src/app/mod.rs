@@ -103,7 +103,11 @@ async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<()> {
         Some(Command::Migrate {
             dry_run,
             print_grants,
-        }) => tasks::migrate(&config, dry_run, print_grants).await,
+            distributed,
+        }) => match distributed {
+            true => tasks::distribute(&config, dry_run).await,
+            false => tasks::migrate(&config, dry_run, print_grants).await,
+        },
         Some(Command::Link { since, json }) => tasks::link(&config, &since, json).await,
         Some(Command::ExplainLine { line, json }) => tasks::explain_line(line, json),
         Some(question) => {

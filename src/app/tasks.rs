@@ -32,6 +32,21 @@ pub(super) async fn migrate(
     Ok(render::print("the schema is complete\n")?)
 }
 
+/// Completes the schema and spreads its tables over the machines of a Citus cluster, or prints what the
+/// latter takes.
+pub(super) async fn distribute(config: &Config, dry_run: bool) -> anyhow::Result<()> {
+    if !dry_run {
+        open(config).await?.close().await;
+    }
+    // An error: nobody reads it, and the statements run all the same.
+    let say = |statement: &str| drop(render::print(&format!("{statement};\n")));
+    store::distribute(&config.database, dry_run, say).await?;
+    if dry_run {
+        return Ok(());
+    }
+    Ok(render::print("trace_spans is distributed by trace_id\n")?)
+}
+
 /// Links everything since a time, showing how far it has come.
 pub(super) async fn link(config: &Config, since: &str, json: bool) -> anyhow::Result<()> {
     let now = Utc::now();

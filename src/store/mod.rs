@@ -60,6 +60,27 @@ pub fn migration_sql(url: &str) -> Result<String, StoreError> {
     })
 }
 
+/// Spreads the tables of a database over the machines of a Citus cluster, by trace. `say` is told every
+/// statement before it runs; with `dry_run` none runs.
+pub async fn distribute(
+    url: &str,
+    dry_run: bool,
+    say: impl Fn(&str) + Sync,
+) -> Result<(), StoreError> {
+    match Kind::of(url)? {
+        Kind::Sqlite(_) => Err(StoreError::Configuration(
+            "an embedded database can't be spread over machines; name a Postgres one with --database"
+                .to_owned(),
+        )),
+        Kind::Postgres => {
+            let store = PostgresStore::open(url, None)?;
+            let done = store.distribute(dry_run, say).await;
+            store.close().await;
+            done
+        }
+    }
+}
+
 /// The rights that a Postgres role of its own needs at run time; one more where old spans are deleted.
 pub fn grants_sql(deletes: bool) -> String {
     let mut sql = include_str!("sql/postgres/grants.sql").to_owned();

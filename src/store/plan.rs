@@ -114,6 +114,8 @@ impl From<Span> for New<'_> {
 pub(super) struct Update {
     /// The row's key in the table.
     pub(super) id: i64,
+    /// Its trace as it stands.
+    pub(super) of: Uuid,
     /// Its status as it stands.
     pub(super) was: SpanStatus,
     /// What it becomes.
@@ -351,6 +353,7 @@ impl Changes<'_> {
             if self.stored[at] != span {
                 plan.updates.push(Update {
                     id: self.ids[at],
+                    of: self.stored[at].trace_id,
                     was: self.stored[at].status,
                     span,
                 });

@@ -10,7 +10,9 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 
 use super::connections::Connections;
+use super::distribute::is_distributed;
 use super::fault::Fault;
+use super::write::Table;
 use super::{GONE, LOCKS, MIGRATION_LOCK, READ, index};
 use crate::store::migration::POSTGRES;
 
@@ -41,11 +43,19 @@ const TEXT: &[&str] = &["character varying", "text"];
 /// others who use them.
 const STEPS: Duration = Duration::from_secs(300);
 
-/// Does all of it; says whether the rows of a write can be found by an index.
-pub(super) async fn migrate(connections: &Connections) -> Result<bool, Fault> {
+/// Does all of it; says what kind of table the rows of a write go to.
+pub(super) async fn migrate(connections: &Connections) -> Result<Table, Fault> {
     apply(connections).await?;
     in_time(READ, check_columns(connections)).await?;
-    index::build(connections).await
+    let indexed = index::build(connections).await?;
+    let mut conn = connections.acquire().await?;
+    let distributed = in_time(READ, is_distributed(&mut conn)).await?;
+    conn.give_back();
+    Ok(match (distributed, indexed) {
+        (true, _) => Table::Distributed,
+        (false, true) => Table::Indexed,
+        (false, false) => Table::Unindexed,
+    })
 }
 
 /// A link that has fallen silent must not hold up whoever waits for this.

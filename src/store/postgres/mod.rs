@@ -7,6 +7,7 @@
 mod abandoned;
 mod connections;
 mod copy;
+mod distribute;
 mod fault;
 mod index;
 mod migrate;
@@ -16,6 +17,8 @@ mod sweep;
 mod url;
 mod write;
 
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -26,8 +29,9 @@ use sqlx::{Connection, Row};
 
 use self::abandoned::Abandoned;
 use self::connections::{Connections, Lent};
+use self::distribute::Distribution;
 use self::fault::Fault;
-use self::write::Care;
+use self::write::{Care, Table};
 use super::{
     Batch, Claim, ExecutionQuestion, Lease, SHARDS, SpanQuestion, Store, StoreError, Sweep, Swept,
     TableSize, Window, Written, migration,
@@ -65,8 +69,8 @@ pub struct PostgresStore {
     abandoned: Abandoned,
     // The runner makes its tables when it first starts, which may be after us.
     has_runner_tables: AtomicBool,
-    // False on a table of others that we may not build an index on.
-    is_indexed: AtomicBool,
+    // As the last migration found it.
+    table: Mutex<Table>,
 }
 
 impl PostgresStore {
@@ -82,21 +86,45 @@ impl PostgresStore {
             connections,
             abandoned: Abandoned::default(),
             has_runner_tables: AtomicBool::new(false),
-            is_indexed: AtomicBool::new(true),
+            table: Mutex::default(),
         })
     }
 
     async fn attempt(&self, batch: &Batch, care: Care) -> Result<Written, Fault> {
         let mut conn = self.connections.acquire().await?;
-        let indexed = self.is_indexed.load(Ordering::Relaxed);
+        let table = *self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let attempt = self.abandoned.next_attempt();
-        let write = write::write(&mut conn, batch, care, indexed, &attempt);
+        let write = write::write(&mut conn, batch, care, table, &attempt);
         let result = tokio::time::timeout(WRITE, write)
             .await
             .unwrap_or(Err(Fault::Silence));
         self.abandoned.ended(attempt, result.as_ref().err());
         settle(conn, &result).await;
         result
+    }
+
+    /// Spreads the tables over the machines of a Citus cluster; `say` is told every statement before it runs.
+    /// With `dry_run` none runs.
+    pub async fn distribute(
+        &self,
+        dry_run: bool,
+        say: impl Fn(&str) + Sync,
+    ) -> Result<(), StoreError> {
+        let fault = |fault: Fault| fault.sort("distribute");
+        let mut conn = self.connections.acquire().await.map_err(fault)?;
+        let found = Distribution::read(&mut conn).await.map_err(fault)?;
+        if dry_run {
+            found.statements.iter().for_each(|statement| say(statement));
+        }
+        found.check()?;
+        for statement in found.statements.iter().filter(|_| !dry_run) {
+            say(statement);
+            Distribution::run(&mut conn, statement)
+                .await
+                .map_err(fault)?;
+        }
+        conn.give_back();
+        Ok(())
     }
 
     async fn step(&self, sweep: &Sweep) -> Result<Swept, Fault> {
@@ -183,7 +211,7 @@ pub(super) fn migration_sql() -> String {
 impl Store for PostgresStore {
     async fn migrate(&self) -> Result<(), StoreError> {
         match migrate::migrate(&self.connections).await {
-            Ok(indexed) => self.is_indexed.store(indexed, Ordering::Relaxed),
+            Ok(found) => *self.table.lock().unwrap_or_else(PoisonError::into_inner) = found,
             Err(fault) => return Err(fault.sort("migrate")),
         }
         Ok(())

@@ -33,12 +33,24 @@ pub(super) enum Care {
     Bisect,
 }
 
-/// Runs one attempt. `indexed`: the table has an index that begins with the span id.
+/// What kind of table the rows go to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Table {
+    /// It has an index that begins with the span id.
+    #[default]
+    Indexed,
+    /// It has none.
+    Unindexed,
+    /// It is spread over machines by trace: a row that changes its trace is deleted and put in again.
+    Distributed,
+}
+
+/// Runs one attempt.
 pub(super) async fn write(
     conn: &mut PgConnection,
     batch: &Batch,
     care: Care,
-    indexed: bool,
+    table: Table,
     attempt: &Attempt,
 ) -> Result<Written, Fault> {
     let incoming = Incoming::new(batch);
@@ -49,11 +61,11 @@ pub(super) async fn write(
     let stored = if ranges.is_empty() {
         Vec::new()
     } else {
-        own_rows(&mut tx, ranges, indexed).await?
+        own_rows(&mut tx, ranges, table).await?
     };
     let plan = incoming.plan(stored);
     let mut written = Written::default();
-    save_rows(&mut tx, plan, care, &mut written).await?;
+    save_rows(&mut tx, plan, (care, table), &mut written).await?;
     save_checkpoints(&mut tx, batch).await?;
     save_links(&mut tx, batch).await?;
     save_losses(&mut tx, batch).await?;
@@ -82,23 +94,28 @@ fn begin(ranges: &[(Uuid, Uuid)], attempt: &Attempt) -> String {
 async fn own_rows(
     conn: &mut PgConnection,
     ranges: Vec<(Uuid, Uuid)>,
-    indexed: bool,
+    table: Table,
 ) -> sqlx::Result<Vec<Stored>> {
     let (low, high): (Vec<_>, Vec<_>) = ranges.into_iter().unzip();
-    let query = if indexed {
-        query(concat!(
+    let shared = |id: Uuid| id.to_string().chars().take(26).collect::<String>();
+    let query = match table {
+        Table::Indexed => query(concat!(
             include_str!("../sql/postgres/spans.sql"),
             include_str!("../sql/postgres/own_rows.sql")
         ))
         .bind(low)
-        .bind(high)
-    } else {
-        let shared = |id: Uuid| id.to_string().chars().take(26).collect::<String>();
-        query(concat!(
+        .bind(high),
+        Table::Unindexed => query(concat!(
             include_str!("../sql/postgres/spans.sql"),
             include_str!("../sql/postgres/own_rows_unindexed.sql")
         ))
-        .bind(low.into_iter().map(shared).collect::<Vec<_>>())
+        .bind(low.into_iter().map(shared).collect::<Vec<_>>()),
+        Table::Distributed => query(concat!(
+            include_str!("../sql/postgres/spans.sql"),
+            include_str!("../sql/postgres/own_rows_distributed.sql")
+        ))
+        .bind(low)
+        .bind(high),
     };
     let rows = query.fetch_all(conn).await?;
     Ok(rows.iter().map(row::stored).collect())
@@ -107,7 +124,7 @@ async fn own_rows(
 async fn save_rows(
     conn: &mut PgConnection,
     plan: Plan<'_>,
-    care: Care,
+    (care, table): (Care, Table),
     written: &mut Written,
 ) -> Result<(), Fault> {
     let Plan {
@@ -119,7 +136,7 @@ async fn save_rows(
         Care::Together => {
             insert(conn, &inserts).await?;
             written.count_inserts(&inserts);
-            update(conn, &updates).await?;
+            update(conn, &updates, table).await?;
             updates
                 .iter()
                 .for_each(|update| written.count_update(update));
@@ -127,7 +144,7 @@ async fn save_rows(
         Care::Bisect => {
             let mut rest = vec![inserts.as_slice()];
             while let Some(rows) = rest.pop() {
-                match attempt(conn, Rows::Insert(rows)).await? {
+                match attempt(conn, Rows::Insert(rows), table).await? {
                     None => written.count_inserts(rows),
                     Some(reason) => halve(rows, &mut rest, |row| {
                         let span = row.to_span();
@@ -137,7 +154,7 @@ async fn save_rows(
             }
             let mut rest = vec![updates.as_slice()];
             while let Some(updates) = rest.pop() {
-                match attempt(conn, Rows::Update(updates)).await? {
+                match attempt(conn, Rows::Update(updates), table).await? {
                     None => updates
                         .iter()
                         .for_each(|update| written.count_update(update)),
@@ -163,11 +180,15 @@ enum Rows<'a> {
 }
 
 /// Tries rows behind a savepoint; returns why they were refused.
-async fn attempt(conn: &mut PgConnection, rows: Rows<'_>) -> Result<Option<String>, Fault> {
+async fn attempt(
+    conn: &mut PgConnection,
+    rows: Rows<'_>,
+    table: Table,
+) -> Result<Option<String>, Fault> {
     conn.execute("savepoint rows").await?;
     let result = match rows {
         Rows::Insert(rows) => insert(conn, rows).await,
-        Rows::Update(updates) => update(conn, updates).await,
+        Rows::Update(updates) => update(conn, updates, table).await,
     };
     match result.map_err(Fault::from) {
         Ok(()) => {
@@ -217,9 +238,12 @@ async fn insert(conn: &mut PgConnection, rows: &[New<'_>]) -> sqlx::Result<()> {
     Ok(())
 }
 
-async fn update(conn: &mut PgConnection, updates: &[Update]) -> sqlx::Result<()> {
+async fn update(conn: &mut PgConnection, updates: &[Update], table: Table) -> sqlx::Result<()> {
     if updates.is_empty() {
         return Ok(());
+    }
+    if table == Table::Distributed {
+        return replace(conn, updates).await;
     }
     fn each<'a, T>(updates: &'a [Update], column: impl Fn(&'a Span) -> T) -> Vec<T> {
         updates.iter().map(|update| column(&update.span)).collect()
@@ -248,6 +272,23 @@ async fn update(conn: &mut PgConnection, updates: &[Update]) -> sqlx::Result<()>
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Deletes the rows and puts them in again, which is the only way to another trace where that decides on the
+/// machine. In the same transaction, so that nobody sees them missing.
+async fn replace(conn: &mut PgConnection, updates: &[Update]) -> sqlx::Result<()> {
+    query(
+        "delete from public.trace_spans where trace_id = any($1) and id = any($2) \
+         and metadata @> '{\"collector\": \"beacon-collector\"}'",
+    )
+    .bind(updates.iter().map(|update| update.of).collect::<Vec<_>>())
+    .bind(updates.iter().map(|update| update.id).collect::<Vec<_>>())
+    .execute(&mut *conn)
+    .await?;
+    let rows: Vec<_> = (updates.iter())
+        .map(|update| update.span.clone().into())
+        .collect();
+    insert(conn, &rows).await
 }
 
 async fn set_aside(conn: &mut PgConnection, reject: Reject) -> sqlx::Result<()> {
