@@ -3,6 +3,7 @@
 //! Invariant: a sweep looks at a bounded number of rows in one short transaction and says where to go on,
 //! so that it never holds up a writer and never leaves more dead rows at once than vacuuming keeps up with.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -62,6 +63,18 @@ pub struct Swept {
     pub next: Option<Sweep>,
 }
 
+impl Swept {
+    /// What a step did that looked at `rows`; `next` makes the step behind the last of them, which is taken
+    /// where there may be more.
+    pub(super) fn of<T>(deleted: usize, rows: &[T], next: impl FnOnce(&T) -> Sweep) -> Self {
+        let full = rows.len() >= SWEEP_ROWS as usize;
+        Self {
+            deleted: deleted as u64,
+            next: rows.last().filter(|_| full).map(next),
+        }
+    }
+}
+
 /// How large a table is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableSize {
@@ -81,7 +94,29 @@ pub(super) struct Looked {
     pub(super) id: i64,
     pub(super) trace_id: Uuid,
     pub(super) started_at: DateTime<Utc>,
-    pub(super) due: bool,
+    pub(super) is_ours: bool,
+    pub(super) source: Option<String>,
+}
+
+impl Expired {
+    /// Those of the rows that may go; `failed` are the traces in which something failed.
+    pub(super) fn due<'a>(&self, looked: &'a [Looked], failed: &HashSet<Uuid>) -> Vec<&'a Looked> {
+        let is_due = |row: &&Looked| {
+            let named = (self.sources.iter()).find(|(name, _)| Some(name) == row.source.as_ref());
+            let cutoffs = match named {
+                _ if !row.is_ours => self.others,
+                Some((_, cutoffs)) => *cutoffs,
+                None => self.ours,
+            };
+            let cutoff = if failed.contains(&row.trace_id) {
+                cutoffs.failed
+            } else {
+                cutoffs.ended
+            };
+            cutoff.is_some_and(|cutoff| row.started_at < cutoff)
+        };
+        looked.iter().filter(is_due).collect()
+    }
 }
 
 impl Sweep {
@@ -91,23 +126,6 @@ impl Sweep {
             after: (DateTime::UNIX_EPOCH, 0),
             before,
             expired: Arc::clone(expired),
-        }
-    }
-
-    /// The step behind the last row looked at, where there may be more.
-    pub(super) fn behind(&self, looked: &[Looked]) -> Option<Self> {
-        let last = looked
-            .last()
-            .filter(|_| looked.len() >= SWEEP_ROWS as usize)?;
-        match self {
-            Self::Spans {
-                before, expired, ..
-            } => Some(Self::Spans {
-                after: (last.started_at, last.id),
-                before: *before,
-                expired: Arc::clone(expired),
-            }),
-            _ => None,
         }
     }
 

@@ -20,6 +20,7 @@ on_every_store!(
     a_log_that_nobody_traced_is_left_alone,
     a_span_that_came_before_its_callers_row_is_linked_later,
     an_execution_that_is_written_later_is_filled_in,
+    collectors_that_link_at_once_do_what_one_does,
 );
 
 /// A whole second, some hours ago: history.
@@ -193,6 +194,31 @@ async fn linking_again_changes_nothing(db: Database) {
     let again = link_history(&db, from).await;
     assert_eq!((again.changed, again.executions), (0, 0), "{again:?}");
     assert_eq!(db.dump().await, once);
+}
+
+async fn collectors_that_link_at_once_do_what_one_does(db: Database) {
+    let from = history();
+    calls(&db, from, 40).await;
+    let mut linking = Vec::new();
+    for _ in 0..3 {
+        let linker = Linker::new(db.reopen().await, Regions::default());
+        let to = from + TimeDelta::hours(1);
+        linking.push(tokio::spawn(async move {
+            linker.link_window(from, to, |_, _| ()).await.unwrap()
+        }));
+    }
+    for linked in linking {
+        assert_eq!(linked.await.unwrap().linked, 40);
+    }
+    let together = db.dump().await;
+    for number in 1..=40 {
+        let links = db.store.execution_links(&[trace(number)]).await.unwrap();
+        assert_eq!(links.len(), 1);
+        assert_eq!(links[0].execution_id, 1000 + i64::from(number));
+    }
+    let again = link_history(&db, from).await;
+    assert_eq!((again.linked, again.changed, again.executions), (40, 0, 0));
+    assert_eq!(db.dump().await, together);
 }
 
 async fn lines_that_come_again_leave_the_link(db: Database) {

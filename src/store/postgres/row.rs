@@ -135,21 +135,16 @@ pub(super) fn looked(row: &PgRow) -> Option<Looked> {
         id: integer(row, 0)?,
         trace_id: uuid(row, 1)?,
         started_at: time(row, 2)?,
-        due: row.try_get(3).unwrap_or(false),
+        is_ours: row.try_get(3).unwrap_or(false),
+        source: text(row, 4),
     })
-}
-
-/// A link that a sweep has looked at, and whether its trace is gone.
-pub(super) fn looked_link(row: &PgRow) -> Option<((Uuid, i64), bool)> {
-    let is_loose = row.try_get(2).unwrap_or(false);
-    Some(((uuid(row, 0)?, integer(row, 1)?), is_loose))
 }
 
 pub(super) fn text(row: &PgRow, at: usize) -> Option<String> {
     bytes(row, at).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }
 
-fn uuid(row: &PgRow, at: usize) -> Option<Uuid> {
+pub(super) fn uuid(row: &PgRow, at: usize) -> Option<Uuid> {
     Uuid::from_slice(bytes(row, at)?).ok()
 }
 

@@ -122,25 +122,20 @@ pub(super) fn looked(row: &SqliteRow) -> Option<Looked> {
         id: integer(row, 0)?,
         trace_id: uuid(row, 1)?,
         started_at: time(row, 2)?,
-        due: integer(row, 3).is_some_and(|due| due != 0),
+        is_ours: integer(row, 3) == Some(1),
+        source: text(row, 4),
     })
-}
-
-/// A link that a sweep has looked at, and whether its trace is gone.
-pub(super) fn looked_link(row: &SqliteRow) -> Option<((Uuid, i64), bool)> {
-    let is_loose = integer(row, 2).is_some_and(|loose| loose != 0);
-    Some(((uuid(row, 0)?, integer(row, 1)?), is_loose))
 }
 
 fn text(row: &SqliteRow, at: usize) -> Option<String> {
     row.try_get_unchecked(at).ok()?
 }
 
-fn integer(row: &SqliteRow, at: usize) -> Option<i64> {
+pub(super) fn integer(row: &SqliteRow, at: usize) -> Option<i64> {
     row.try_get_unchecked(at).ok()?
 }
 
-fn uuid(row: &SqliteRow, at: usize) -> Option<Uuid> {
+pub(super) fn uuid(row: &SqliteRow, at: usize) -> Option<Uuid> {
     Uuid::try_parse(row.try_get_unchecked(at).ok()?).ok()
 }
 

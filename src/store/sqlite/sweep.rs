@@ -1,9 +1,12 @@
 //! Deleting what is old, a step a transaction. The file does not shrink: its free pages are used again.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnection;
+use uuid::Uuid;
 
 use super::row::{self, time_text};
 use crate::store::retention::{Expired, Looked, SWEEP_ROWS, Sweep, Swept};
@@ -11,8 +14,12 @@ use crate::store::retention::{Expired, Looked, SWEEP_ROWS, Sweep, Swept};
 pub(super) async fn sweep(pool: &SqlitePool, sweep: &Sweep) -> sqlx::Result<Swept> {
     let mut tx = pool.begin_with("begin immediate").await?;
     let swept = match sweep {
-        Sweep::Spans { .. } => spans(&mut tx, sweep).await?,
-        Sweep::Links(_) => links(&mut tx, sweep).await?,
+        Sweep::Spans {
+            after,
+            before,
+            expired,
+        } => spans(&mut tx, *after, *before, expired).await?,
+        Sweep::Links(after) => links(&mut tx, *after).await?,
         Sweep::Rejected(before) | Sweep::Losses(before) | Sweep::Leases(before) => {
             let delete = match sweep {
                 Sweep::Rejected(_) => {
@@ -43,78 +50,63 @@ pub(super) async fn sweep(pool: &SqlitePool, sweep: &Sweep) -> sqlx::Result<Swep
     Ok(swept)
 }
 
-async fn spans(conn: &mut SqliteConnection, sweep: &Sweep) -> sqlx::Result<Swept> {
-    let Sweep::Spans {
-        after,
-        before,
-        expired,
-    } = sweep
-    else {
-        return Ok(Swept::default());
-    };
-    let Expired {
-        ours,
-        sources,
-        others,
-    } = &**expired;
-    let text = |at: Option<DateTime<Utc>>| at.map(time_text);
-    let sources: Vec<_> = sources
-        .iter()
-        .map(|(name, at)| json!([name, text(at.ended), text(at.failed)]))
-        .collect();
-    let rows = sqlx::query(include_str!("../sql/sqlite/due_spans.sql"))
+async fn spans(
+    conn: &mut SqliteConnection,
+    after: (DateTime<Utc>, i64),
+    before: DateTime<Utc>,
+    expired: &Arc<Expired>,
+) -> sqlx::Result<Swept> {
+    let rows = sqlx::query(include_str!("../sql/sqlite/spans_by_age.sql"))
         .bind(time_text(after.0))
         .bind(after.1)
-        .bind(time_text(*before))
+        .bind(time_text(before))
         .bind(SWEEP_ROWS)
-        .bind(json!(sources).to_string())
-        .bind(text(ours.ended))
-        .bind(text(ours.failed))
-        .bind(text(others.ended))
-        .bind(text(others.failed))
         .fetch_all(&mut *conn)
         .await?;
     let looked: Vec<Looked> = rows.iter().filter_map(row::looked).collect();
-    let due: Vec<i64> = (looked.iter())
-        .filter(|row| row.due)
-        .map(|row| row.id)
-        .collect();
+    let traces: Vec<Uuid> = looked.iter().map(|row| row.trace_id).collect();
+    let rows = sqlx::query(include_str!("../sql/sqlite/failed_traces.sql"))
+        .bind(json!(traces).to_string())
+        .fetch_all(&mut *conn)
+        .await?;
+    let failed = rows.iter().filter_map(|row| row::uuid(row, 0)).collect();
+    let due = expired.due(&looked, &failed);
     if !due.is_empty() {
+        let ids: Vec<i64> = due.iter().map(|row| row.id).collect();
         sqlx::query("delete from trace_spans where id in (select value from json_each(?))")
-            .bind(json!(due).to_string())
+            .bind(json!(ids).to_string())
             .execute(conn)
             .await?;
     }
-    Ok(Swept {
-        deleted: due.len() as u64,
-        next: sweep.behind(&looked),
-    })
+    Ok(Swept::of(due.len(), &looked, |last| Sweep::Spans {
+        after: (last.started_at, last.id),
+        before,
+        expired: Arc::clone(expired),
+    }))
 }
 
-async fn links(conn: &mut SqliteConnection, sweep: &Sweep) -> sqlx::Result<Swept> {
-    let Sweep::Links(after) = sweep else {
-        return Ok(Swept::default());
-    };
-    let rows = sqlx::query(include_str!("../sql/sqlite/loose_links.sql"))
-        .bind(after.0.to_string())
-        .bind(after.1)
-        .bind(SWEEP_ROWS)
-        .fetch_all(&mut *conn)
-        .await?;
-    let looked: Vec<_> = rows.iter().filter_map(row::looked_link).collect();
-    let mut deleted = 0;
-    for ((trace, execution), _) in looked.iter().filter(|(_, is_loose)| *is_loose) {
-        sqlx::query("delete from execution_links where trace_id = ? and execution_id = ?")
-            .bind(trace.to_string())
-            .bind(execution)
-            .execute(&mut *conn)
-            .await?;
-        deleted += 1;
-    }
-    let full = looked.len() >= SWEEP_ROWS as usize;
-    let next = looked
-        .last()
-        .filter(|_| full)
-        .map(|last| Sweep::Links(last.0));
-    Ok(Swept { deleted, next })
+async fn links(conn: &mut SqliteConnection, after: (Uuid, i64)) -> sqlx::Result<Swept> {
+    let rows = sqlx::query(
+        "select trace_id, execution_id from execution_links \
+         where (trace_id, execution_id) > (?, ?) order by trace_id, execution_id limit ?",
+    )
+    .bind(after.0.to_string())
+    .bind(after.1)
+    .bind(SWEEP_ROWS)
+    .fetch_all(&mut *conn)
+    .await?;
+    let key = |row| Some((row::uuid(row, 0)?, row::integer(row, 1)?));
+    let looked: Vec<(Uuid, i64)> = rows.iter().filter_map(key).collect();
+    let traces: Vec<Uuid> = looked.iter().map(|(trace, _)| *trace).collect();
+    let deleted = sqlx::query(
+        "delete from execution_links where trace_id in (select value from json_each(?1)) \
+         and trace_id not in (select trace_id from trace_spans where trace_id in \
+         (select value from json_each(?1)))",
+    )
+    .bind(json!(traces).to_string())
+    .execute(conn)
+    .await?
+    .rows_affected();
+    let deleted = usize::try_from(deleted).unwrap_or(usize::MAX);
+    Ok(Swept::of(deleted, &looked, |last| Sweep::Links(*last)))
 }

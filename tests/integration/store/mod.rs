@@ -18,8 +18,10 @@ macro_rules! on_every_store {
     };
 }
 
+mod coexisting;
 mod leasing;
 mod migrating;
+mod pooler;
 mod postgres;
 mod reading;
 mod sqlite;

@@ -12,6 +12,7 @@ use crate::support::database::{
 };
 use crate::support::lines::{at, batch, start, success};
 use crate::support::proxy::Proxy;
+use crate::support::questions::ask_everything;
 
 /// A database of the runner, as its owner left it.
 async fn of_the_runner() -> Postgres {
@@ -206,19 +207,7 @@ async fn every_question_and_write_is_served_by_an_index() {
     let before = sequential_scans(&db).await;
 
     let store = store::open(&db.url).await.unwrap();
-    for question in questions() {
-        store.spans(&question, 50).await.unwrap();
-    }
-    for question in execution_questions() {
-        store.executions(&question, 50).await.unwrap();
-        store.count_executions(&question).await.unwrap();
-    }
-    store.job("bias-detection-7").await.unwrap();
-    let lines = (0..200).map(|number| start(&format!("{number:08x}"), 0));
-    store.write(&batch(lines)).await.unwrap();
-    let lines = (0..200).map(|number| success(&format!("{number:08x}"), 9, 9));
-    let written = store.write(&batch(lines)).await.unwrap();
-    assert_eq!(written.updated, 200);
+    ask_everything(&*store, at(-600_000)..at(0)).await.unwrap();
     store.close().await;
     assert_eq!(sequential_scans(&db).await, before);
 }
@@ -227,60 +216,22 @@ async fn every_question_and_write_is_served_by_an_index() {
 const MANY_ROWS: &str = "insert into trace_spans \
     (trace_id, span_id, service, operation, started_at, status, execution_id, metadata) \
     select md5('t' || n / 4)::uuid, md5('s' || n)::uuid, 'runner', 'call', \
-        timestamptz '2025-10-21 13:00Z' + n * interval '2 s', \
+        timestamptz '2025-10-21 15:00Z' + n * interval '2 s', \
         case when n % 200 = 0 then 'started' when n % 30 = 0 then 'failed' else 'completed' end, \
         n / 4, \
-        case when n % 2 = 0 then '{\"collector\": \"beacon-collector\"}'::jsonb end \
+        case when n % 2 = 0 then '{\"collector\": \"beacon-collector\", \"log_id\": \"x\"}'::jsonb end \
     from generate_series(1, 40000) n; \
+    insert into beacon_collector.execution_links (trace_id, execution_id, method, confidence) \
+    select md5('t' || n)::uuid, n, 'time', 1 from generate_series(1, 40000) n; \
+    insert into beacon_collector.loss_ledger (source, lost_from, lost_to, reason, lost) \
+    select 's', at, at, 'x', 1 from generate_series(1, 10000) n, \
+        lateral (select timestamptz '2025-10-21 15:00Z' + n * interval '8 s') t (at); \
     insert into jobs (jobspec_id, jobspec_data) \
     select 'bias-detection-' || n, '{}' from generate_series(1, 5000) n; \
     insert into executions (job_id, provider_id, region, status, created_at) \
     select 1 + n % 5000, 'modal', 'US', case when n % 9 = 0 then 'failed' else 'completed' end, \
-        timestamp '2025-10-21 13:00' + n * interval '4 s' from generate_series(1, 20000) n; \
+        timestamp '2025-10-21 15:00' + n * interval '4 s' from generate_series(1, 20000) n; \
     analyze";
-
-fn questions() -> Vec<SpanQuestion> {
-    let ids: Vec<_> = (1..20).map(Uuid::from_u128).collect();
-    let (from, to) = (at(-600_000), at(0));
-    vec![
-        SpanQuestion::Traces(ids),
-        SpanQuestion::Executions((1..20).collect()),
-        SpanQuestion::TraceRange(Uuid::from_u128(0), Uuid::from_u128(u128::MAX >> 12)),
-        SpanQuestion::SpanRange(Uuid::from_u128(0), Uuid::from_u128(u128::MAX >> 12)),
-        SpanQuestion::OpenBefore(at(0)),
-        SpanQuestion::Failed { from, to },
-        SpanQuestion::Window {
-            services: vec!["runner".into()],
-            from,
-            to,
-        },
-        SpanQuestion::Unlinked { from, to },
-        SpanQuestion::Printed { from, to },
-        SpanQuestion::Written {
-            since: at(-1_200_000),
-            from,
-            to,
-        },
-    ]
-}
-
-fn execution_questions() -> Vec<ExecutionQuestion> {
-    vec![
-        ExecutionQuestion::Ids((1..20).collect()),
-        ExecutionQuestion::Job(7),
-        ExecutionQuestion::Recent {
-            from: at(-600_000),
-            to: at(0),
-            failed_only: true,
-            model_id: None,
-            region: None,
-        },
-        ExecutionQuestion::Overlapping {
-            from: at(-600_000),
-            to: at(0),
-        },
-    ]
-}
 
 /// How often a table was read from end to end, once every session but this one has ended and reported.
 async fn sequential_scans(db: &Postgres) -> Vec<(String, i64)> {
@@ -297,7 +248,7 @@ async fn sequential_scans(db: &Postgres) -> Vec<(String, i64)> {
     }
     let rows = sqlx::query(
         "select relname::text, seq_scan from pg_stat_user_tables \
-         where relname in ('trace_spans', 'executions', 'jobs') order by 1",
+         where relname in ('trace_spans', 'executions', 'jobs', 'execution_links', 'loss_ledger') order by 1",
     )
     .fetch_all(&mut conn)
     .await

@@ -185,6 +185,11 @@ pub(crate) fn pooler_url() -> String {
     variable("BEACON_TEST_PGBOUNCER_URL")
 }
 
+/// The same for a user with a password, over TLS.
+pub(crate) fn pooler_tls_url() -> String {
+    variable("BEACON_TEST_PGBOUNCER_TLS_URL")
+}
+
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
         panic!("{name} is not set: run the tests as `scripts/postgres.sh run -- cargo nextest run`")

@@ -9,6 +9,7 @@ pub(crate) mod lines;
 pub(crate) mod link;
 pub(crate) mod modal;
 pub(crate) mod proxy;
+pub(crate) mod questions;
 pub(crate) mod server;
 pub(crate) mod stories;
 pub(crate) mod world;
