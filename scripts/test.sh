@@ -39,6 +39,9 @@ step "dependency rules"
 need_cargo_tool deny
 cargo deny --all-features --log-level error check bans licenses sources
 
+step "service files"
+bash scripts/check-units.sh
+
 step "Python emitter"
 bash scripts/test-emitter.sh
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Overrides;
+use crate::service::Instance;
 use crate::telemetry::LogFormat;
 
 /// Turns the trace lines that Modal functions print into stored spans, and says why an execution
@@ -31,20 +32,16 @@ pub struct Arguments {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct CommonArguments {
-    /// Database: sqlite:PATH or postgres://…  [default: SQLite in the state directory]
-    #[arg(
-        long,
-        global = true,
-        env = "DATABASE_URL",
-        hide_env_values = true,
-        value_name = "URL"
-    )]
+    /// Database: sqlite:PATH or postgres://…; a password is safer in DATABASE_URL or database_file
+    /// [default: SQLite in the state directory]
+    #[arg(long, global = true, value_name = "URL")]
     pub database: Option<String>,
     /// Configuration file (TOML); flags and environment variables win over it
     #[arg(long, global = true, env = "BEACON_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Form of the program's own log on stderr
-    #[arg(long, global = true, env = "BEACON_LOG_FORMAT", value_name = "FORMAT")]
+    /// [env: BEACON_LOG_FORMAT]
+    #[arg(long, global = true, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 }
 
@@ -55,11 +52,12 @@ pub struct RunArguments {
     /// Repeatable. [default: stdin when it is not a terminal]
     #[arg(long = "source", value_name = "SPEC")]
     pub sources: Vec<String>,
-    /// Address to serve on, or none  [default: 127.0.0.1:7410]
-    #[arg(long, env = "BEACON_LISTEN", value_name = "ADDR")]
+    /// Address to serve on, or none  [env: BEACON_LISTEN] [default: 127.0.0.1:7410]
+    #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
-    /// Name of this host among collectors that share a database  [default: the system's]
-    #[arg(long, env = "BEACON_HOST", value_name = "NAME")]
+    /// Name of this host among collectors that share a database
+    /// [env: BEACON_HOST] [default: the system's]
+    #[arg(long, value_name = "NAME")]
     pub host: Option<String>,
     /// Go on serving after standard input has ended
     #[arg(long)]
@@ -193,6 +191,27 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show the settings in force and where each was set; fail on a mistake, naming line and column
+    CheckConfig {
+        /// How it would collect
+        #[command(flatten)]
+        run: RunArguments,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Work on the configuration file
+    Config {
+        /// What to do
+        #[command(subcommand)]
+        action: ConfigAction,
+    },
+    /// Run the collector as a service: systemd's, for the machine or one user, or launchd's on macOS
+    Service {
+        /// What to do
+        #[command(subcommand)]
+        action: ServiceAction,
+    },
     /// Say how each stage reads a log line, and why it does or does not become a span
     #[command(after_help = help::EXPLAIN)]
     ExplainLine {
@@ -215,6 +234,51 @@ pub enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+}
+
+/// What can be done with the configuration file.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum ConfigAction {
+    /// Print a configuration with every key, its default and what it means
+    Init,
+}
+
+/// What can be done with the service.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ServiceAction {
+    /// Write its files, enable and start it
+    Install {
+        /// A source to write into its configuration, where there is none yet; repeatable
+        #[arg(long = "source", value_name = "SPEC")]
+        sources: Vec<String>,
+        /// Where
+        #[command(flatten)]
+        place: ServiceArguments,
+    },
+    /// Stop and disable it and remove its file; configuration and data stay
+    Uninstall(ServiceArguments),
+    /// Show whether it is installed, enabled and running
+    Status(ServiceArguments),
+}
+
+/// Which service is meant.
+#[derive(Debug, Clone, Args)]
+pub struct ServiceArguments {
+    /// A service of this user, also for root  [default: of the machine when run by root]
+    #[arg(long, conflicts_with = "system")]
+    pub user: bool,
+    /// A service of the machine
+    #[arg(long)]
+    pub system: bool,
+    /// A service of its own for an app, beside others: beacon-collector@APP
+    #[arg(long, value_name = "APP")]
+    pub instance: Option<Instance>,
+    /// Print what would be done, as a script
+    #[arg(long)]
+    pub dry_run: bool,
+    /// A folder that stands for /, to install into an image; nothing is started
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
 }
 
 /// An MCP client whose configuration is known.
@@ -316,7 +380,7 @@ impl Arguments {
     /// How to collect; what stands before `run` counts as well.
     pub fn run_arguments(&self) -> RunArguments {
         let mut all = self.run.clone();
-        if let Some(Command::Run(run)) = &self.command {
+        if let Some(Command::Run(run) | Command::CheckConfig { run, .. }) = &self.command {
             all.sources.extend(run.sources.iter().cloned());
             all.listen = run.listen.clone().or(all.listen);
             all.host = run.host.clone().or(all.host);

@@ -104,6 +104,11 @@ impl Collection {
         Intake::new(&self.pipeline.input, &self.pipeline.stats.sources)
     }
 
+    /// Cancelled when collecting begins to end.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
     /// What health checks and metrics read.
     pub fn health(&self) -> Health {
         Health::new(Arc::clone(&self.pipeline.stats))
@@ -263,8 +268,11 @@ impl Collection {
 
 /// Marks open spans that are past their deadline, for ever.
 async fn expire_now_and_then(store: Arc<dyn Store>, stats: Arc<Stats>, deadline: Duration) {
+    let pulse = stats.pulse("the watch over open spans");
     loop {
+        pulse.rest();
         tokio::time::sleep(EXPIRY_INTERVAL).await;
+        pulse.work();
         if let Err(error) = expire(store.as_ref(), &stats, Utc::now(), deadline).await {
             tracing::warn!(%error, "cannot look for spans past their deadline; trying again later");
         }

@@ -13,6 +13,7 @@ pub mod model;
 pub mod pipeline;
 pub mod query;
 pub mod render;
+pub mod service;
 pub mod source;
 pub mod store;
 pub mod telemetry;

@@ -72,6 +72,9 @@ impl Asked {
             | Command::McpConfig { .. }
             | Command::Migrate { .. }
             | Command::Link { .. }
+            | Command::CheckConfig { .. }
+            | Command::Config { .. }
+            | Command::Service { .. }
             | Command::ExplainLine { .. }
             | Command::Completions { .. }
             | Command::Man { .. } => return None,

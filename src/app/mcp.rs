@@ -1,12 +1,12 @@
 //! The MCP server as a command, and the configuration of its clients.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ClientName;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, first_line, has_password};
 use crate::mcp::{Bridge, Client, Server, Way, serve_stdio, snippet};
 use crate::query::Query;
 use crate::render;
@@ -26,7 +26,7 @@ pub(super) async fn serve(
     });
     if let Some(url) = url {
         let token = match token_file {
-            Some(path) => Some(first_line(&path)?),
+            Some(path) => Some(first_line("the token", &path)?.unwrap_or_default()),
             None => std::env::var("BEACON_TOKEN").ok(),
         };
         return Ok(Bridge::new(&url, token.as_deref())?.run(stop).await?);
@@ -36,15 +36,6 @@ pub(super) async fn serve(
     let served = serve_stdio(server, stop).await;
     store.close().await;
     served
-}
-
-fn first_line(path: &Path) -> Result<String, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Value {
-        what: "token file",
-        value: path.display().to_string(),
-        reason: error.to_string(),
-    })?;
-    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }
 
 /// Prints the configuration on stdout, and on stderr where it belongs.
@@ -90,14 +81,6 @@ pub(super) fn print_config(
     }
     let value = snippet(client, &way);
     Ok(render::print(&format!("{value:#}\n"))?)
-}
-
-/// Whether a database URL holds a password, which no printed configuration should.
-fn has_password(url: &str) -> bool {
-    let authority = url.split_once("://").map_or("", |(_, rest)| rest);
-    let authority = authority.split(['/', '?']).next().unwrap_or_default();
-    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
-    user.contains(':') || url.contains("password=")
 }
 
 fn is_local(url: &str) -> bool {

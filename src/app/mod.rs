@@ -4,26 +4,31 @@
 mod ask;
 mod manual;
 mod mcp;
+mod reload;
 mod serve;
+mod service;
+mod settings;
 mod tasks;
 
-use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use self::ask::Asked;
+use self::reload::Reload;
 use crate::cli::{Arguments, Command, RunArguments};
 use crate::collect::Collection;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, has_password};
 use crate::http::Parts;
 use crate::query::{Query, QueryError};
 use crate::render::{self, Paint};
+use crate::service::Starting;
 use crate::store::{self, Store, StoreError};
-use crate::telemetry;
+use crate::telemetry::{self, Log};
 
 /// How long blocking work may hold up the end of the process.
 const RUNTIME_STOP: Duration = Duration::from_millis(200);
@@ -34,11 +39,22 @@ pub fn start(arguments: Arguments) -> ExitCode {
     if let Some(printed) = on_paper(&arguments.command) {
         return printed.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
     }
-    let config = match Config::load(arguments.common.config.as_deref(), arguments.overrides()) {
+    let config = match Config::load(arguments.common.config.as_deref(), &arguments.overrides()) {
         Ok(config) => config,
         Err(error) => return fail(&error.into()),
     };
-    telemetry::init(config.log_format, &config.log_level);
+    let log = telemetry::init(config.log_format, &config.log_level);
+    if arguments
+        .common
+        .database
+        .as_deref()
+        .is_some_and(has_password)
+    {
+        tracing::warn!(
+            "the password in --database can be seen by every user of this machine (ps); put the URL into \
+             DATABASE_URL or a file named by database_file"
+        );
+    }
     use_small_pages();
     // For all TLS of the process; an error means that it was done before.
     drop(rustls::crypto::ring::default_provider().install_default());
@@ -46,7 +62,7 @@ pub fn start(arguments: Arguments) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::from(error).context("cannot start the runtime")),
     };
-    let done = runtime.block_on(dispatch(arguments, config));
+    let done = runtime.block_on(dispatch(arguments, config, log));
     runtime.shutdown_timeout(RUNTIME_STOP);
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -84,11 +100,20 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(if usage { 2 } else { 1 })
 }
 
-async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<()> {
+async fn dispatch(arguments: Arguments, config: Config, log: Log) -> anyhow::Result<()> {
     let run_arguments = arguments.run_arguments();
+    let overrides = arguments.overrides();
     let file = arguments.common.config;
     match arguments.command {
-        None | Some(Command::Run(_)) => run(&run_arguments, config, file).await,
+        None | Some(Command::Run(_)) => {
+            let reload = Reload {
+                file,
+                overrides,
+                settings: config.settings.clone(),
+                log,
+            };
+            run(&run_arguments, config, reload).await
+        }
         Some(Command::Trace { id, output, .. }) if !output.json => {
             let store = open(&config).await?;
             let query = Query::new(Arc::clone(&store));
@@ -109,6 +134,9 @@ async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<()> {
             false => tasks::migrate(&config, dry_run, print_grants).await,
         },
         Some(Command::Link { since, json }) => tasks::link(&config, &since, json).await,
+        Some(Command::CheckConfig { json, .. }) => settings::check(&config, file.as_deref(), json),
+        Some(Command::Service { action }) => service::service(action),
+        Some(Command::Config { action }) => settings::config(action),
         Some(Command::ExplainLine { line, json }) => tasks::explain_line(line, json),
         Some(question) => {
             let Some(asked) = Asked::of(question) else {
@@ -122,13 +150,13 @@ async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<()> {
     }
 }
 
-async fn run(
-    arguments: &RunArguments,
-    config: Config,
-    file: Option<PathBuf>,
-) -> anyhow::Result<()> {
+async fn run(arguments: &RunArguments, config: Config, reload: Reload) -> anyhow::Result<()> {
+    let starting = Starting::begin();
     let store = store::open(&config.database).await?;
     let listening = serve::listen(&config).await?;
+    let stop = CancellationToken::new();
+    let _stops = stop.clone().drop_guard();
+    reload.listen(listening.as_ref().map(serve::Listening::tokens), stop);
     let collection = Collection::start(Arc::clone(&store), &config).await?;
     let health = collection.health();
     let sources = health.clone();
@@ -137,8 +165,9 @@ async fn run(
     let parts = Parts {
         query,
         intake: Some(collection.intake()),
-        health: Some(health),
+        health: Some(health.clone()),
     };
+    let stopping = collection.stopping();
     let mut running = pin!(collection.run(arguments.keep_serving));
     // It listens for signals from its first step on; whoever reads the address may send one.
     let mut ended = tokio::select! {
@@ -147,9 +176,10 @@ async fn run(
         () = std::future::ready(()) => None,
     };
     let serving = match listening {
-        Some(listening) => Some(listening.serve(parts, file)?),
+        Some(listening) => Some(listening.serve(parts)?),
         None => None,
     };
+    let _notifier = starting.ready(health, stopping).await;
     if ended.is_none() {
         ended = Some(running.await);
     }

@@ -1,19 +1,14 @@
-//! The HTTP server beside the collecting: where it listens, who may ask, and the reload of tokens.
+//! The HTTP server beside the collecting: where it listens and who may ask.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, ConfigError, HttpFile, Overrides};
+use crate::config::{Config, ConfigError, HttpFile};
 use crate::http::{self, Access, Parts, Rate, TokenSource, Tokens};
-
-/// Requests a second that each caller from another host may send, unless configured.
-const DEFAULT_RATE: u32 = 50;
 
 /// A listener with its rules, not serving yet.
 #[derive(Debug)]
@@ -54,25 +49,27 @@ pub(super) async fn listen(config: &Config) -> anyhow::Result<Option<Listening>>
             return Ok(None);
         }
     };
-    let rate = config.http.requests_per_second.unwrap_or(DEFAULT_RATE);
     Ok(Some(Listening {
         listener,
         access: Access {
             tokens: Arc::new(tokens),
             allowed_hosts: config.http.allowed_hosts.clone(),
-            rate: Arc::new(Rate::new(rate)),
+            rate: Arc::new(Rate::new(config.requests_per_second)),
         },
     }))
 }
 
 impl Listening {
-    /// Begins to answer. Tokens are read again from `file` at every SIGHUP.
-    pub(super) fn serve(self, parts: Parts, file: Option<PathBuf>) -> anyhow::Result<Serving> {
+    /// The tokens, which can be replaced while it runs.
+    pub(super) fn tokens(&self) -> Arc<Tokens> {
+        Arc::clone(&self.access.tokens)
+    }
+
+    /// Begins to answer.
+    pub(super) fn serve(self, parts: Parts) -> anyhow::Result<Serving> {
         let address = self.listener.local_addr()?;
         tracing::info!(%address, "serving HTTP: REST, MCP on /mcp, a page on /");
         let stop = CancellationToken::new();
-        let reload = reload(Arc::clone(&self.access.tokens), file, stop.clone());
-        tokio::spawn(reload);
         let server = http::serve(self.listener, parts, self.access, stop.clone());
         Ok(Serving {
             stop,
@@ -91,28 +88,8 @@ impl Serving {
     }
 }
 
-async fn reload(tokens: Arc<Tokens>, file: Option<PathBuf>, stop: CancellationToken) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        tracing::warn!("cannot wait for SIGHUP: tokens are read at start only");
-        return;
-    };
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = hangup.recv() => {}
-        }
-        let read = Config::load(file.as_deref(), Overrides::default())
-            .map_err(anyhow::Error::from)
-            .and_then(|config| Ok(sources(&config.http)?))
-            .and_then(|named| Ok(tokens.replace(&named)?));
-        match read {
-            Ok(()) => tracing::info!("tokens read again"),
-            Err(error) => tracing::warn!(%error, "tokens stay as they were"),
-        }
-    }
-}
-
-fn sources(http: &HttpFile) -> Result<Vec<(String, TokenSource)>, ConfigError> {
+/// Where the configured tokens are.
+pub(super) fn sources(http: &HttpFile) -> Result<Vec<(String, TokenSource)>, ConfigError> {
     let source = |token: &crate::config::TokenFile| {
         let source = match (&token.sha256, &token.file) {
             (Some(hash), None) => TokenSource::Hash(hash.clone()),
@@ -127,10 +104,13 @@ fn sources(http: &HttpFile) -> Result<Vec<(String, TokenSource)>, ConfigError> {
         };
         Ok((token.name.clone(), source))
     };
-    http.tokens.iter().map(source).collect()
+    let list = http.tokens_file.iter();
+    let list = list.map(|path| Ok(("tokens_file".to_owned(), TokenSource::List(path.clone()))));
+    http.tokens.iter().map(source).chain(list).collect()
 }
 
-fn refused(error: http::TokenError) -> ConfigError {
+/// The mistake of a token.
+pub(super) fn refused(error: http::TokenError) -> ConfigError {
     ConfigError::Value {
         what: "section",
         value: "http".to_owned(),

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the time a check takes does not depend on which token was tried or how much of it is right.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
@@ -19,6 +19,8 @@ pub enum TokenSource {
     Hash(String),
     /// A file whose first line is the token.
     File(PathBuf),
+    /// A file with a line `NAME TOKEN` for each; empty lines and those that begin with # don't count.
+    List(PathBuf),
 }
 
 /// Why a token can't be used.
@@ -39,6 +41,14 @@ pub enum TokenError {
         path: PathBuf,
         /// The system's answer.
         source: std::io::Error,
+    },
+    /// A line of a list is none.
+    #[error("tokens file {path}, line {line}: expected NAME TOKEN", path = .path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
     },
     /// The token is too short to be safe.
     #[error(
@@ -115,30 +125,55 @@ impl Tokens {
 }
 
 fn read(named: &[(String, TokenSource)]) -> Result<Vec<Known>, TokenError> {
-    named
-        .iter()
-        .map(|(name, source)| {
-            let hash = match source {
-                TokenSource::Hash(digits) => {
-                    hash_of_digits(digits).ok_or_else(|| TokenError::Hash { name: name.clone() })?
-                }
-                TokenSource::File(path) => hash_of_file(name, path)?,
+    let mut all = Vec::new();
+    for (name, source) in named {
+        let hash = match source {
+            TokenSource::Hash(digits) => {
+                hash_of_digits(digits).ok_or_else(|| TokenError::Hash { name: name.clone() })?
+            }
+            TokenSource::File(path) => {
+                let text = text_of(name, path)?;
+                hash_of_token(name, text.lines().next().unwrap_or_default())?
+            }
+            TokenSource::List(path) => {
+                all.extend(read_list(name, path)?);
+                continue;
+            }
+        };
+        let name = name.as_str().into();
+        all.push(Known { name, hash });
+    }
+    Ok(all)
+}
+
+fn read_list(name: &str, path: &Path) -> Result<Vec<Known>, TokenError> {
+    let text = text_of(name, path)?;
+    let lines = text.lines().map(str::trim).enumerate();
+    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|(at, line)| {
+            let wrong = || TokenError::Line {
+                path: path.to_owned(),
+                line: at + 1,
             };
-            Ok(Known {
-                name: name.as_str().into(),
-                hash,
-            })
+            let (name, token) = line.split_once(char::is_whitespace).ok_or_else(wrong)?;
+            let hash = hash_of_token(name, token)?;
+            let name = name.into();
+            Ok(Known { name, hash })
         })
         .collect()
 }
 
-fn hash_of_file(name: &str, path: &PathBuf) -> Result<[u8; 32], TokenError> {
-    let text = std::fs::read_to_string(path).map_err(|source| TokenError::File {
+fn text_of(name: &str, path: &Path) -> Result<String, TokenError> {
+    std::fs::read_to_string(path).map_err(|source| TokenError::File {
         name: name.to_owned(),
-        path: path.clone(),
+        path: path.to_owned(),
         source,
-    })?;
-    let token = text.lines().next().unwrap_or_default().trim();
+    })
+}
+
+fn hash_of_token(name: &str, token: &str) -> Result<[u8; 32], TokenError> {
+    let token = token.trim();
     if token.len() < MIN_LENGTH {
         return Err(TokenError::Short {
             name: name.to_owned(),
@@ -177,6 +212,21 @@ mod tests {
         assert_eq!(tokens.name_of("one").as_deref(), Some("one"));
         assert_eq!(tokens.name_of("three"), None);
         assert_eq!(tokens.name_of(""), None);
+    }
+
+    #[test]
+    fn a_list_names_its_tokens_and_a_wrong_line_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens");
+        let token = "x".repeat(MIN_LENGTH);
+        std::fs::write(&path, format!("# comment\n\nlaptop  {token}\n")).unwrap();
+        let named = [("list".to_owned(), TokenSource::List(path.clone()))];
+        let tokens = Tokens::read(&named).unwrap();
+        assert_eq!(tokens.name_of(&token).as_deref(), Some("laptop"));
+        std::fs::write(&path, format!("laptop {token}\n{token}\n")).unwrap();
+        let error = Tokens::read(&named).unwrap_err().to_string();
+        assert!(error.ends_with("line 2: expected NAME TOKEN"), "{error}");
+        assert!(!error.contains(&token), "{error}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::BatchLimits;
 use super::decode::Streams;
 use super::ledger::{Flush, Ledger};
+use super::pulse::Pulse;
 use super::sink::{Part, SinkError};
 use super::stats::Stats;
 use crate::model::Observation;
@@ -31,9 +32,11 @@ pub(super) async fn run(
     let mut stage = Stage::new(outlets, ledger, limits, stats);
     loop {
         let due = stage.due;
+        stage.pulse.rest();
         let next = tokio::select! {
             next = input.recv() => next,
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                stage.pulse.work();
                 let unsettled = stage.streams.settle(Utc::now(), &stage.stats);
                 stage.flush().await?;
                 // Positions of rows that are still being written wait for the next look, and so does
@@ -44,6 +47,7 @@ pub(super) async fn run(
             }
         };
         let Some(next) = next else { break };
+        stage.pulse.work();
         stage.take_in(next);
         // A store that is busy gets more at once, which is what makes it faster.
         if stage.holds(1) && (stage.has_idle_writers() || stage.holds(GROWTH)) {
@@ -68,6 +72,7 @@ struct Stage {
     outlets: Vec<mpsc::Sender<Part>>,
     ledger: Arc<Ledger>,
     limits: BatchLimits,
+    pulse: Arc<Pulse>,
     stats: Arc<Stats>,
     /// Of streams that ended, spans with ids of their own, and losses.
     loose: Batch,
@@ -91,6 +96,7 @@ impl Stage {
             outlets,
             ledger,
             limits,
+            pulse: stats.pulse("the batch stage"),
             stats,
             loose: Batch::default(),
             marks: Vec::new(),
@@ -196,7 +202,10 @@ impl Stage {
                     flush: Some(number),
                     batch,
                 };
+                // The writer, which has a pulse of its own, may have to wait for the database.
+                self.pulse.rest();
                 outlet.send(part).await.map_err(|_| SinkError::WriterGone)?;
+                self.pulse.work();
             }
         }
         self.flush_checkpoints().await
@@ -213,6 +222,7 @@ impl Stage {
             ..Batch::default()
         };
         let part = Part { flush: None, batch };
+        self.pulse.rest();
         self.outlets[0]
             .send(part)
             .await

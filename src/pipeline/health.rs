@@ -106,6 +106,11 @@ impl Health {
         }
     }
 
+    /// What has been at one piece of work for longer than `limit`.
+    pub fn stuck(&self, limit: Duration) -> Option<String> {
+        self.stats.pulses.stuck(limit)
+    }
+
     /// All counters in Prometheus' text form.
     pub fn metrics(&self) -> String {
         metrics::render(Some(&self.stats))

@@ -19,6 +19,7 @@ mod line;
 mod link;
 mod metrics;
 mod pair;
+mod pulse;
 mod sink;
 mod stats;
 
@@ -33,6 +34,7 @@ pub use health::{Health, Readiness, SourceReadiness, metrics_of_server};
 pub use keep::{Keep, Keeper, RETENTION_LEASE, Retention};
 pub use link::{LinkSummary, Linker};
 pub use pair::Pairer;
+pub use pulse::Pulse;
 pub use sink::SinkError;
 pub use stats::{Stats, StatsSnapshot};
 

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::ledger::Ledger;
+use super::pulse::Pulse;
 use super::stats::Stats;
 use crate::store::{Batch, Checkpoint, Entry, Lane, Spool, SpoolError, Store, StoreError, Written};
 
@@ -97,6 +98,7 @@ pub(super) fn spawn(
         let writer = Writer {
             shared: Arc::clone(&shared),
             number,
+            pulse: shared.stats.pulse(&format!("writer {number}")),
             lane: spool.lane(number, writers)?,
             under_way: None,
             held: None,
@@ -114,6 +116,7 @@ pub(super) fn spawn(
 struct Writer {
     shared: Arc<Shared>,
     number: usize,
+    pulse: Arc<Pulse>,
     lane: Lane,
     under_way: Option<UnderWay>,
     /// What is next: checkpoints, or rows that the spool refused. Nothing is taken in until it is
@@ -222,6 +225,7 @@ impl Writer {
         } else {
             Instant::now()
         };
+        self.pulse.work();
         self.under_way = Some(UnderWay {
             write: Box::pin(async move {
                 sleep_until(begin).await;
@@ -300,6 +304,7 @@ impl Writer {
         let Some(UnderWay { batch, origin, .. }) = self.under_way.take() else {
             return;
         };
+        self.pulse.rest();
         match written {
             Ok(written) => {
                 self.committed(&batch.checkpoints, origin);

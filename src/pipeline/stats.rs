@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::ledger::Ledger;
+use super::pulse::{Pulse, Pulses};
 use crate::source::Sources;
 use crate::store::{TableSize, Written};
 
@@ -23,6 +24,7 @@ pub struct Stats {
     /// What is known of each source.
     pub sources: Arc<Sources>,
     pub(super) ledger: Arc<Ledger>,
+    pub(super) pulses: Pulses,
     /// Why the last write failed; none when it did not.
     store_trouble: Mutex<Option<String>>,
     spool: Mutex<BTreeMap<usize, Waiting>>,
@@ -140,6 +142,11 @@ impl Stats {
     /// The same for each source that has something waiting.
     pub fn lags(&self) -> BTreeMap<Arc<str>, Duration> {
         self.ledger.lags()
+    }
+
+    /// The pulse of a new stage.
+    pub fn pulse(&self, name: &str) -> Arc<Pulse> {
+        self.pulses.of(name)
     }
 
     /// Why the last write failed; none when it did not.

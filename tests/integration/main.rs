@@ -25,6 +25,7 @@ mod process;
 mod reference;
 mod rest;
 mod revisions;
+mod service;
 mod sharing;
 mod sources;
 mod sources_otlp;

@@ -1,0 +1,441 @@
+//! Installing the service: a plan of files and commands, which can be printed or carried out.
+//!
+//! Invariants: a plan changes nothing; what the user may have written (the configuration) is never
+//! overwritten or removed.
+
+use std::fmt;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::unit::{Instance, Kind, LABEL};
+
+/// Where the service is installed, and how it is run.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Which manager runs it.
+    pub kind: Kind,
+    /// The app that it is for, where several have one each.
+    pub instance: Option<Instance>,
+    /// The program.
+    pub program: PathBuf,
+    /// Home of the user.
+    pub home: PathBuf,
+    /// Where the user's configuration is.
+    pub config_home: PathBuf,
+    /// Id of the user.
+    pub user: u32,
+    /// A folder that stands for `/`, when an image is made; nothing is started then.
+    pub root: Option<PathBuf>,
+    /// Whether systemd runs this machine.
+    pub booted: bool,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Write a file.
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Its text.
+        text: String,
+        /// Whether one that is there stays as it is.
+        keep: bool,
+    },
+    /// Remove a file; one that is not there is no error.
+    Remove(PathBuf),
+    /// Run a command; `true` where its failure is no failure of the whole.
+    Run(Vec<String>, bool),
+    /// Tell the user.
+    Say(String),
+}
+
+/// What is to be done, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan(pub Vec<Step>);
+
+impl Place {
+    /// Writes the files, enables and starts the service. `config` is written where there is none.
+    pub fn install(&self, config: &str) -> Result<Plan, String> {
+        let instance = self.instance.as_ref();
+        if instance.is_some() && self.kind != Kind::System {
+            return Err("only systemd's system services have instances; run it as root".to_owned());
+        }
+        let text = self.kind.text(instance, &self.program, Some(&self.home))?;
+        let unit = self.unit();
+        let settings = self.config();
+        let mut steps = vec![
+            Step::Write {
+                path: unit.clone(),
+                text,
+                keep: false,
+            },
+            Step::Write {
+                path: settings.clone(),
+                text: config.to_owned(),
+                keep: true,
+            },
+        ];
+        let name = self.kind.service_name(instance);
+        match self.kind {
+            Kind::Launchd => {
+                let domain = format!("gui/{}", self.user);
+                steps.push(run(
+                    &["launchctl", "bootout", &format!("{domain}/{LABEL}")],
+                    true,
+                ));
+                let unit = unit.display().to_string();
+                steps.push(run(&["launchctl", "bootstrap", &domain, &unit], false));
+            }
+            Kind::System | Kind::User if self.starts() => {
+                steps.push(self.systemctl(&["daemon-reload"], false));
+                steps.push(self.systemctl(&["enable", &name], false));
+                // Not `start`: a new unit is to take effect where an old one runs.
+                steps.push(self.systemctl(&["restart", &name], false));
+            }
+            Kind::System | Kind::User => steps.push(self.systemctl(&["enable", &name], false)),
+        }
+        steps.push(Step::Say(self.what_next(&settings, &name)));
+        Ok(Plan(steps))
+    }
+
+    /// Stops and disables the service and removes its file.
+    pub fn uninstall(&self) -> Plan {
+        let name = self.kind.service_name(self.instance.as_ref());
+        let mut steps = Vec::new();
+        match self.kind {
+            Kind::Launchd => {
+                let service = format!("gui/{}/{LABEL}", self.user);
+                steps.push(run(&["launchctl", "bootout", &service], true));
+            }
+            Kind::System | Kind::User if self.starts() => {
+                steps.push(self.systemctl(&["disable", "--now", &name], true));
+            }
+            Kind::System | Kind::User => steps.push(self.systemctl(&["disable", &name], true)),
+        }
+        // The template stays for other instances.
+        if self.instance.is_none() {
+            steps.push(Step::Remove(self.unit()));
+        }
+        if self.kind != Kind::Launchd && self.starts() {
+            steps.push(self.systemctl(&["daemon-reload"], false));
+        }
+        steps.push(Step::Say(format!(
+            "configuration and data stay: {} and the state directory; remove them by hand if you want",
+            self.config().display()
+        )));
+        Plan(steps)
+    }
+
+    /// Shows what the manager knows of the service.
+    pub fn status(&self) -> Plan {
+        let name = self.kind.service_name(self.instance.as_ref());
+        let unit = self.unit();
+        let state = if unit.exists() {
+            "installed"
+        } else {
+            "not installed"
+        };
+        let ask = match self.kind {
+            Kind::Launchd => run(&["launchctl", "print", &format!("gui/{}/{LABEL}", self.user)], true),
+            _ => self.systemctl(
+                &[
+                    "show",
+                    &name,
+                    "--property=LoadState,UnitFileState,ActiveState,SubState,StatusText,NRestarts,MainPID,ActiveEnterTimestamp",
+                ],
+                true,
+            ),
+        };
+        Plan(vec![Step::Say(format!("{}: {state}", unit.display())), ask])
+    }
+
+    /// The file that describes the service.
+    pub fn unit(&self) -> PathBuf {
+        let folder = self.kind.folder(&self.home, &self.config_home);
+        self.under_root(folder.join(self.kind.file_name(self.instance.as_ref())))
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> PathBuf {
+        self.under_root(
+            self.kind
+                .config(&self.home, &self.config_home, self.instance.as_ref()),
+        )
+    }
+
+    /// Whether the service can be started now.
+    fn starts(&self) -> bool {
+        self.root.is_none() && self.booted
+    }
+
+    fn under_root(&self, path: PathBuf) -> PathBuf {
+        match &self.root {
+            Some(root) => root.join(path.strip_prefix("/").unwrap_or(&path)),
+            None => path,
+        }
+    }
+
+    fn systemctl(&self, words: &[&str], may_fail: bool) -> Step {
+        let mut command = vec!["systemctl".to_owned()];
+        if self.kind == Kind::User {
+            command.push("--user".to_owned());
+        }
+        if let Some(root) = &self.root {
+            command.push(format!("--root={}", root.display()));
+        }
+        command.extend(words.iter().map(|word| (*word).to_owned()));
+        Step::Run(command, may_fail)
+    }
+
+    fn what_next(&self, settings: &Path, name: &str) -> String {
+        let settings = settings.display();
+        let user = if self.kind == Kind::User {
+            "--user "
+        } else {
+            ""
+        };
+        let mut text = format!("name the sources in {settings}");
+        match self.kind {
+            Kind::Launchd => text.push_str(", then: launchctl kickstart -k gui/$(id -u)/"),
+            _ => text.push_str(&format!(", then: systemctl {user}restart ")),
+        }
+        text.push_str(name);
+        if self.kind == Kind::User {
+            text.push_str("\nto run without being logged in: loginctl enable-linger");
+        }
+        if self.kind != Kind::Launchd && !self.starts() {
+            text.push_str("\nsystemd does not run here: the service starts with the next boot");
+        }
+        text
+    }
+}
+
+fn run(words: &[&str], may_fail: bool) -> Step {
+    Step::Run(
+        words.iter().map(|word| (*word).to_owned()).collect(),
+        may_fail,
+    )
+}
+
+impl fmt::Display for Plan {
+    /// The plan as a shell script, which does the same.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.0 {
+            match step {
+                Step::Write { path, text, keep } => {
+                    let path = path.display();
+                    let unless = if *keep { " (unless it is there)" } else { "" };
+                    writeln!(
+                        f,
+                        "# write {path}{unless}:\ncat > {path} <<'END'\n{text}END"
+                    )?;
+                }
+                Step::Remove(path) => writeln!(f, "rm -f {}", path.display())?,
+                Step::Run(words, may_fail) => {
+                    let or = if *may_fail { " || true" } else { "" };
+                    writeln!(f, "{}{or}", words.join(" "))?;
+                }
+                Step::Say(text) => writeln!(f, "# {}", text.replace('\n', "\n# "))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    /// Does it; says each step through `tell`.
+    pub fn carry_out(&self, mut tell: impl FnMut(&str)) -> Result<(), String> {
+        for step in &self.0 {
+            match step {
+                Step::Write { path, keep, .. } if *keep && path.exists() => {
+                    tell(&format!("{} is there and stays as it is", path.display()));
+                }
+                Step::Write { path, text, .. } => {
+                    write(path, text)
+                        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+                    tell(&format!("wrote {}", path.display()));
+                }
+                Step::Remove(path) => match std::fs::remove_file(path) {
+                    Ok(()) => tell(&format!("removed {}", path.display())),
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                        tell(&format!("{} was not there", path.display()));
+                    }
+                    Err(error) => {
+                        return Err(format!("cannot remove {}: {error}", path.display()));
+                    }
+                },
+                Step::Run(words, may_fail) => {
+                    tell(&words.join(" "));
+                    let done = Command::new(&words[0]).args(&words[1..]).status();
+                    let failed = match done {
+                        Ok(status) if status.success() => continue,
+                        Ok(status) => format!("{} failed: {status}", words.join(" ")),
+                        Err(error) => format!("cannot run {}: {error}", words[0]),
+                    };
+                    if *may_fail {
+                        tell(&failed);
+                    } else {
+                        return Err(failed);
+                    }
+                }
+                Step::Say(text) => tell(text),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o644)
+        .open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(kind: Kind) -> Place {
+        Place {
+            kind,
+            instance: None,
+            program: "/usr/local/bin/beacon-collector".into(),
+            home: "/home/me".into(),
+            config_home: "/home/me/.config".into(),
+            user: 501,
+            root: None,
+            booted: true,
+        }
+    }
+
+    fn commands(plan: &Plan) -> Vec<String> {
+        let run = |step: &Step| match step {
+            Step::Run(words, _) => Some(words.join(" ")),
+            _ => None,
+        };
+        plan.0.iter().filter_map(run).collect()
+    }
+
+    #[test]
+    fn a_system_service_is_written_enabled_and_started() {
+        let plan = place(Kind::System).install("# settings\n").unwrap();
+        let Step::Write { path, text, .. } = &plan.0[0] else {
+            panic!("{plan:?}");
+        };
+        assert_eq!(
+            path,
+            Path::new("/etc/systemd/system/beacon-collector.service")
+        );
+        assert!(text.contains("\nExecStart=/usr/local/bin/beacon-collector run --config /etc/"));
+        assert_eq!(
+            commands(&plan),
+            [
+                "systemctl daemon-reload",
+                "systemctl enable beacon-collector.service",
+                "systemctl restart beacon-collector.service"
+            ]
+        );
+        assert_eq!(
+            commands(&place(Kind::System).uninstall()),
+            [
+                "systemctl disable --now beacon-collector.service",
+                "systemctl daemon-reload"
+            ]
+        );
+    }
+
+    #[test]
+    fn without_root_it_is_a_service_of_the_user() {
+        let plan = place(Kind::User).install("").unwrap();
+        assert!(
+            commands(&plan)
+                .iter()
+                .all(|line| line.starts_with("systemctl --user "))
+        );
+        let written = plan.to_string();
+        assert!(written.contains("cat > /home/me/.config/systemd/user/beacon-collector.service"));
+        assert!(
+            written.contains("/home/me/.config/beacon-collector/config.toml (unless it is there)")
+        );
+    }
+
+    #[test]
+    fn an_app_of_several_has_an_instance_and_a_configuration_of_its_own() {
+        let mut place = place(Kind::System);
+        place.instance = Some("project-beacon-hf".parse().unwrap());
+        let plan = place.install("").unwrap();
+        assert!(
+            commands(&plan).contains(
+                &"systemctl enable beacon-collector@project-beacon-hf.service".to_owned()
+            )
+        );
+        assert_eq!(
+            place.config(),
+            Path::new("/etc/beacon-collector/project-beacon-hf.toml")
+        );
+        let removes = |plan: &Plan| plan.0.iter().any(|step| matches!(step, Step::Remove(_)));
+        assert!(
+            !removes(&place.uninstall()),
+            "other instances need the template"
+        );
+        place.kind = Kind::User;
+        assert!(place.install("").is_err());
+        for wrong in ["", "a/b", "../x", "a b", "%i"] {
+            assert!(wrong.parse::<Instance>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn on_macos_it_is_an_agent_with_the_paths_of_its_user() {
+        let mut place = place(Kind::Launchd);
+        place.home = "/Users/me".into();
+        let plan = place.install("").unwrap();
+        let text = plan.to_string();
+        assert!(text.contains("<string>/Users/me/.config/beacon-collector/config.toml</string>"));
+        assert!(!text.contains("/Users/USER"), "{text}");
+        assert!(
+            commands(&plan)[1]
+                .starts_with("launchctl bootstrap gui/501 /Users/me/Library/LaunchAgents/")
+        );
+    }
+
+    #[test]
+    fn a_program_that_the_service_could_not_see_is_refused() {
+        let mut place = place(Kind::System);
+        place.program = "/home/me/bin/beacon-collector".into();
+        assert!(place.install("").unwrap_err().contains("/usr/local/bin"));
+        place.kind = Kind::User;
+        assert!(place.install("").is_ok());
+        place.program = "/home/me/my tools/beacon-collector".into();
+        assert!(place.install("").is_err());
+    }
+
+    #[test]
+    fn what_the_user_has_written_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let mut place = place(Kind::System);
+        place.root = Some(root.path().to_owned());
+        let settings = place.config();
+        write(&settings, "mine").unwrap();
+        let mut plan = place.install("new").unwrap();
+        plan.0.retain(|step| !matches!(step, Step::Run(..)));
+        plan.carry_out(|_| {}).unwrap();
+        assert_eq!(std::fs::read_to_string(settings).unwrap(), "mine");
+        assert!(place.unit().exists());
+        let mut plan = place.uninstall();
+        plan.0.retain(|step| !matches!(step, Step::Run(..)));
+        plan.carry_out(|_| {}).unwrap();
+        assert!(!place.unit().exists());
+        assert!(place.config().exists());
+    }
+}
