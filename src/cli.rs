@@ -200,6 +200,16 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look at everything that can be wrong: database, clock, disk, sources, losses, the daemon; each
+    /// finding with its remedy. Exit code 1 when something does not work
+    Doctor {
+        /// How it would collect
+        #[command(flatten)]
+        run: RunArguments,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Work on the configuration file
     Config {
         /// What to do
@@ -262,7 +272,7 @@ pub enum ServiceAction {
 }
 
 /// Which service is meant.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct ServiceArguments {
     /// A service of this user, also for root  [default: of the machine when run by root]
     #[arg(long, conflicts_with = "system")]
@@ -380,7 +390,10 @@ impl Arguments {
     /// How to collect; what stands before `run` counts as well.
     pub fn run_arguments(&self) -> RunArguments {
         let mut all = self.run.clone();
-        if let Some(Command::Run(run) | Command::CheckConfig { run, .. }) = &self.command {
+        if let Some(
+            Command::Run(run) | Command::CheckConfig { run, .. } | Command::Doctor { run, .. },
+        ) = &self.command
+        {
             all.sources.extend(run.sources.iter().cloned());
             all.listen = run.listen.clone().or(all.listen);
             all.host = run.host.clone().or(all.host);

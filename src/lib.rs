@@ -7,6 +7,7 @@ pub mod cli;
 pub mod collect;
 pub mod config;
 pub mod correlate;
+pub mod doctor;
 pub mod http;
 pub mod mcp;
 pub mod model;

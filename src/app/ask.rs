@@ -73,6 +73,7 @@ impl Asked {
             | Command::Migrate { .. }
             | Command::Link { .. }
             | Command::CheckConfig { .. }
+            | Command::Doctor { .. }
             | Command::Config { .. }
             | Command::Service { .. }
             | Command::ExplainLine { .. }

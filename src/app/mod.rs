@@ -2,6 +2,7 @@
 //! drain. The only place that knows all the parts.
 
 mod ask;
+mod doctor;
 mod manual;
 mod mcp;
 mod reload;
@@ -135,6 +136,10 @@ async fn dispatch(arguments: Arguments, config: Config, log: Log) -> anyhow::Res
         },
         Some(Command::Link { since, json }) => tasks::link(&config, &since, json).await,
         Some(Command::CheckConfig { json, .. }) => settings::check(&config, file.as_deref(), json),
+        Some(Command::Doctor { json, .. }) => {
+            let given = arguments.common.database.as_deref();
+            doctor::doctor(&config, given.is_some_and(has_password), json).await
+        }
         Some(Command::Service { action }) => service::service(action),
         Some(Command::Config { action }) => settings::config(action),
         Some(Command::ExplainLine { line, json }) => tasks::explain_line(line, json),

@@ -138,6 +138,14 @@ fn without_secrets(url: &str) -> String {
 }
 
 impl SourceSpec {
+    /// The program that a command begins with; none where that can't be told.
+    pub fn program(&self) -> Option<&str> {
+        match self {
+            Self::Command(command) => Some(program(command)),
+            _ => None,
+        }
+    }
+
     /// Name of the lease under which collectors that share a database share the source; none where it
     /// can't be shared. Files and commands are those of a host.
     pub fn lease(&self, host: &str) -> Option<String> {

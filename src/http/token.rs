@@ -95,6 +95,11 @@ impl Tokens {
         Ok(())
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Whether any is asked for.
     pub fn are_wanted(&self) -> bool {
         self.wanted.load(Ordering::Relaxed)

@@ -4,6 +4,7 @@
 mod backoff;
 mod child;
 mod command;
+mod examine;
 mod file;
 mod lease;
 mod modal;
@@ -21,6 +22,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 pub use command::CommandSource;
+pub use examine::{examine_file, examine_modal, examine_url, is_program};
 pub use file::FileSource;
 pub use lease::{Leases, Standing, Tenure, while_ours};
 pub use modal::{ModalOptions, ModalSource, Via};

@@ -9,6 +9,7 @@
 //! * Reads run in read-only transactions with a time-out and return rows in a defined order.
 
 mod error;
+mod examine;
 mod lease;
 mod migration;
 mod plan;
@@ -29,6 +30,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 pub use error::StoreError;
+pub use examine::{Examination, SpanWriter};
 pub use lease::{Claim, Holder, Lease};
 pub use postgres::PostgresStore;
 pub use question::{ExecutionQuestion, SpanQuestion, SpanSearch, Window};
@@ -236,6 +238,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// How large the tables are.
     async fn sizes(&self) -> Result<Vec<TableSize>, StoreError>;
+
+    /// What the database says about itself, for people who look for a fault; changes nothing.
+    async fn examine(&self) -> Result<Examination, StoreError>;
 
     /// Closes connections; calls in flight end first.
     async fn close(&self);

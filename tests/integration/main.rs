@@ -15,6 +15,7 @@ mod bad_input;
 mod boundaries;
 mod contract;
 mod delivery;
+mod doctor;
 mod faults;
 mod golden;
 mod keeping;

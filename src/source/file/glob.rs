@@ -9,7 +9,7 @@ pub(super) fn is_pattern(text: &str) -> bool {
 }
 
 /// The files that match now, sorted.
-pub(super) fn expand(pattern: &Path) -> Vec<PathBuf> {
+pub(in crate::source) fn expand(pattern: &Path) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::new()];
     for component in pattern.components() {
         let Component::Normal(name) = component else {

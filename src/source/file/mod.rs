@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 use self::content::Position;
+pub(super) use self::glob::expand;
 use self::tail::Tail;
 use super::{CHUNK_BYTES, Input, Outlet, SourceError, SourceState};
 

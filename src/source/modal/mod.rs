@@ -18,7 +18,8 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use self::reconcile::Reconciler;
-use self::tool::Tool;
+pub(super) use self::said::explain;
+pub(super) use self::tool::Tool;
 pub use self::tool::Via;
 use super::backoff::Backoff;
 use super::{Outlet, SourceError, SourceState};

@@ -2,7 +2,7 @@
 //! that lines were dropped.
 
 /// What to do about an end, from what the tool said last.
-pub(super) fn explain(stderr: &str, app: &str) -> String {
+pub(in crate::source) fn explain(stderr: &str, app: &str) -> String {
     // Up to 1.5 errors stand in a box that is wrapped at 80 columns.
     let words: Vec<&str> = stderr
         .split(|c: char| c.is_whitespace() || "│╭╮╰╯─".contains(c))

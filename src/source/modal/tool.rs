@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A released version; what stands behind the third number does not matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Version(u32, u32, u32);
+pub(in crate::source) struct Version(u32, u32, u32);
 
 impl std::fmt::Display for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -46,7 +46,7 @@ impl Version {
 
 /// A way to read logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Tool {
+pub(in crate::source) enum Tool {
     /// A Python with the SDK.
     Sdk(PathBuf),
     /// A CLI that follows and fetches.
@@ -68,9 +68,19 @@ pub enum Via {
     Cli,
 }
 
+impl std::fmt::Display for Tool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sdk(path) => write!(f, "the SDK of {}", path.display()),
+            Self::Cli(path) => write!(f, "the CLI {}", path.display()),
+            Self::OldCli(path, version) => write!(f, "the CLI {} {version}", path.display()),
+        }
+    }
+}
+
 impl Tool {
     /// Finds the best tool; the error says what to do.
-    pub(super) async fn find(options: &ModalOptions) -> Result<Self, String> {
+    pub(in crate::source) async fn find(options: &ModalOptions) -> Result<Self, String> {
         let cli = match &options.cli {
             Some(path) => Some(path.clone()),
             None => on_search_path("modal"),
@@ -121,7 +131,7 @@ impl Tool {
     }
 
     /// The command that fetches `[since, until)`, ISO times; none where the tool can't.
-    pub(super) fn fetch(
+    pub(in crate::source) fn fetch(
         &self,
         options: &ModalOptions,
         since: &str,

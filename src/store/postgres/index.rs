@@ -263,6 +263,14 @@ async fn build_one(conn: &mut PgConnection, index: &Index, is_left_over: bool) {
     }
 }
 
+/// The statements that build what is missing.
+pub(super) async fn lacking(connections: &Connections) -> Result<Vec<String>, Fault> {
+    let mut conn = connections.acquire().await?;
+    let standing = in_time(READ, Standing::read(&mut conn)).await?;
+    conn.give_back();
+    Ok(missing(&standing).map(Index::statement).collect())
+}
+
 fn missing(standing: &Standing) -> impl Iterator<Item = &'static Index> {
     INDEXES
         .iter()

@@ -8,6 +8,7 @@ mod abandoned;
 mod connections;
 mod copy;
 mod distribute;
+mod examine;
 mod fault;
 mod index;
 mod migrate;
@@ -33,8 +34,8 @@ use self::distribute::Distribution;
 use self::fault::Fault;
 use self::write::{Care, Table};
 use super::{
-    Batch, Claim, ExecutionQuestion, Lease, SHARDS, SpanQuestion, Store, StoreError, Sweep, Swept,
-    TableSize, Window, Written, migration,
+    Batch, Claim, Examination, ExecutionQuestion, Lease, SHARDS, SpanQuestion, Store, StoreError,
+    Sweep, Swept, TableSize, Window, Written, migration,
 };
 use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
 
@@ -340,6 +341,10 @@ impl Store for PostgresStore {
         let query = read::query(include_str!("../sql/postgres/sizes.sql"));
         let rows = self.ask("measure tables", query).await?;
         Ok(rows.iter().map(sweep::size).collect())
+    }
+
+    async fn examine(&self) -> Result<Examination, StoreError> {
+        self.look().await
     }
 
     async fn close(&self) {

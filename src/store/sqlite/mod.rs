@@ -3,6 +3,7 @@
 //! Invariant: a batch is on disk (`synchronous = full`) when its write returns. Several processes may
 //! share the file; whoever writes waits up to ten seconds for the other.
 
+mod examine;
 mod fault;
 mod read;
 mod row;
@@ -21,8 +22,8 @@ use sqlx::{Row, SqlitePool};
 
 use super::migration;
 use super::{
-    Batch, Claim, ExecutionQuestion, Lease, SpanQuestion, Store, StoreError, Sweep, Swept,
-    TableSize, Window, Written,
+    Batch, Claim, Examination, ExecutionQuestion, Lease, SpanQuestion, Store, StoreError, Sweep,
+    Swept, TableSize, Window, Written,
 };
 use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
 
@@ -241,6 +242,11 @@ impl Store for SqliteStore {
             rows: None,
         };
         Ok(vec![size("file", bytes(0)), size("file, in use", bytes(1))])
+    }
+
+    async fn examine(&self) -> Result<Examination, StoreError> {
+        self.read("examine the database", examine::look(&self.readers))
+            .await
     }
 
     async fn close(&self) {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use beacon_collector::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
 use beacon_collector::store::{
-    Batch, Claim, ExecutionQuestion, Lease, SpanQuestion, Store, StoreError, Sweep, Swept,
-    TableSize, Window, Written,
+    Batch, Claim, Examination, ExecutionQuestion, Lease, SpanQuestion, Store, StoreError, Sweep,
+    Swept, TableSize, Window, Written,
 };
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -107,6 +107,10 @@ impl Store for Counting {
 
     async fn sizes(&self) -> Result<Vec<TableSize>, StoreError> {
         self.count().sizes().await
+    }
+
+    async fn examine(&self) -> Result<Examination, StoreError> {
+        self.inner.examine().await
     }
 
     async fn close(&self) {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use beacon_collector::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
 use beacon_collector::store::{
-    Batch, Claim, ExecutionQuestion, Lease, SpanQuestion, Store, StoreError, Sweep, Swept,
-    TableSize, Window, Written,
+    Batch, Claim, Examination, ExecutionQuestion, Lease, SpanQuestion, Store, StoreError, Sweep,
+    Swept, TableSize, Window, Written,
 };
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -153,6 +153,10 @@ impl Store for Faulty {
 
     async fn sizes(&self) -> Result<Vec<TableSize>, StoreError> {
         self.inner.sizes().await
+    }
+
+    async fn examine(&self) -> Result<Examination, StoreError> {
+        self.inner.examine().await
     }
 
     async fn close(&self) {
