@@ -25,10 +25,11 @@ pub use source_spec::SourceSpec;
 pub use written::{HttpFile, TokenFile};
 
 use self::layers::{Environment, Layers};
-use self::written::{ModalFile, SpoolFile};
+use self::written::{ModalFile, RedactFile, SpoolFile};
 use crate::pipeline::{BatchLimits, Retention};
 use crate::source::ModalOptions;
 use crate::telemetry::LogFormat;
+use crate::untrusted::{FORM_NAMES, Redaction};
 
 /// Where the daemon listens unless told otherwise.
 const DEFAULT_LISTEN: &str = "127.0.0.1:7410";
@@ -91,6 +92,8 @@ pub struct Config {
     pub lease: Duration,
     /// How long rows are kept.
     pub retention: Retention,
+    /// What is taken out of log text.
+    pub redact: Redaction,
     /// How Modal is followed; the app is filled in for each source.
     pub modal: ModalOptions,
     /// Level of the process's own log.
@@ -168,6 +171,7 @@ impl Config {
                 .seconds
                 .map_or(DEFAULT_LEASE, |seconds| Duration::from_secs(seconds.max(1))),
             database,
+            redact: redaction(written.redact).map_err(|(key, error)| error.at(&at(key)))?,
             modal: modal(written.modal),
             log_level: level(written.log.level).map_err(|error| error.at(&at("log.level")))?,
             log_format: written.log.format.unwrap_or_default(),
@@ -176,6 +180,34 @@ impl Config {
         config.settings = settings::list(&layers, &config, &origin);
         Ok(config)
     }
+}
+
+/// Checks names and patterns; a mistake comes with its key.
+fn redaction(written: RedactFile) -> Result<Redaction, (&'static str, ConfigError)> {
+    let wrong = |what, value: &str, reason: String| ConfigError::Value {
+        what,
+        value: value.to_owned(),
+        reason,
+    };
+    if let Some(name) = written
+        .off
+        .iter()
+        .find(|name| !FORM_NAMES.contains(&name.as_str()))
+    {
+        let reason = format!("expected names of {}", FORM_NAMES.join(", "));
+        return Err(("redact.off", wrong("form of secrets", name, reason)));
+    }
+    let compile = |text: &String| {
+        regex::Regex::new(text).map_err(|error| {
+            let reason = error.to_string().replace('\n', " ");
+            ("redact.also", wrong("pattern", text, reason))
+        })
+    };
+    Ok(Redaction {
+        emails: written.emails,
+        also: written.also.iter().map(compile).collect::<Result<_, _>>()?,
+        off: written.off,
+    })
 }
 
 /// One of the words that a filter takes for a level.

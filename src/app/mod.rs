@@ -30,6 +30,7 @@ use crate::render::{self, Paint};
 use crate::service::Starting;
 use crate::store::{self, Store, StoreError};
 use crate::telemetry::{self, Log};
+use crate::untrusted;
 
 /// How long blocking work may hold up the end of the process.
 const RUNTIME_STOP: Duration = Duration::from_millis(200);
@@ -44,6 +45,7 @@ pub fn start(arguments: Arguments) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(&error.into()),
     };
+    untrusted::configure(config.redact.clone());
     let log = telemetry::init(config.log_format, &config.log_level);
     if arguments
         .common

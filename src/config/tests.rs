@@ -173,6 +173,14 @@ fn mistakes_are_told_with_line_and_column() {
             "config.toml line 3: log level \"loud\"",
         ),
         (
+            "[redact]\noff = [\"bearers\"]",
+            "config.toml line 2: form of secrets \"bearers\"",
+        ),
+        (
+            "[redact]\nalso = [\"(\"]",
+            "config.toml line 2: pattern \"(\"",
+        ),
+        (
             "sources = [\n \"modal:\",\n]",
             "config.toml line 1: source \"modal:…\"",
         ),

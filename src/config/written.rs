@@ -36,6 +36,8 @@ pub(super) struct ConfigFile {
     pub retention: RetentionFile,
     /// How Modal is followed.
     pub modal: ModalFile,
+    /// What is taken out of log text.
+    pub redact: RedactFile,
     /// Who may ask over the network.
     pub http: HttpFile,
     /// The process's own log.
@@ -90,6 +92,18 @@ pub(super) struct ModalFile {
     pub backfill_hours: Option<u64>,
     /// Seconds between two looks for lines that following missed.
     pub reconcile_seconds: Option<u64>,
+}
+
+/// Section `[redact]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RedactFile {
+    /// Whether e-mail addresses go.
+    pub emails: bool,
+    /// Names of forms that stay.
+    pub off: Vec<String>,
+    /// Regular expressions whose matches go.
+    pub also: Vec<String>,
 }
 
 /// Section `[http]`.

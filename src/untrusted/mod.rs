@@ -2,9 +2,13 @@
 //! and by language models, so control characters go, secrets are taken out and length is capped:
 //! before anything is stored, and again before it is shown.
 
+#[cfg(test)]
+mod corpus;
 mod redact;
 
 use std::borrow::Cow;
+
+pub use redact::{FORM_NAMES, Redaction, configure};
 
 /// Longest error message, step or payload value kept, in bytes.
 pub const MAX_TEXT: usize = 4 * 1024;

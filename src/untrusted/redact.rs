@@ -6,7 +6,7 @@
 //! with is not looked at twice.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use regex::{Captures, Regex};
 
@@ -24,11 +24,51 @@ type Replace = fn(&Captures<'_>) -> Option<String>;
 
 /// A form of secret: how it looks, and what of it is kept.
 struct Form {
+    name: &'static str,
     pattern: Regex,
     replace: Replace,
 }
 
-static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
+/// What is taken out; set once at the start of the process.
+static CHOSEN: OnceLock<Redaction> = OnceLock::new();
+
+/// Which forms of secrets are taken out of text.
+#[derive(Debug, Clone, Default)]
+pub struct Redaction {
+    /// Whether e-mail addresses are taken for secrets.
+    pub emails: bool,
+    /// Names of forms that stay, of those in [`FORM_NAMES`].
+    pub off: Vec<String>,
+    /// Further patterns, whose matches go whole.
+    pub also: Vec<Regex>,
+}
+
+/// The names of all forms that can be switched off.
+pub const FORM_NAMES: [&str; 8] = [
+    "url-passwords",
+    "private-keys",
+    "authorization",
+    "bearer",
+    "known-keys",
+    "passwords",
+    "named-values",
+    "random",
+];
+
+/// Says what is taken out from here on; only the first word counts.
+pub fn configure(redaction: Redaction) {
+    // An error: it was said before.
+    drop(CHOSEN.set(redaction));
+}
+
+fn chosen() -> &'static Redaction {
+    CHOSEN.get_or_init(Redaction::default)
+}
+
+static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| forms(chosen()));
+
+/// The forms that a choice leaves in force.
+fn forms(chosen: &Redaction) -> Vec<Form> {
     let whole: Replace = |_| Some(REDACTED.to_owned());
     let first: Replace = |found| Some(format!("{}{REDACTED}", &found[1]));
     let forms: [(&str, Replace); 7] = [
@@ -71,13 +111,28 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
         ),
     ];
     // The patterns are constants that every test compiles; one that did not would be left out.
-    let compile = |(pattern, replace)| {
-        Regex::new(pattern)
-            .ok()
-            .map(|pattern| Form { pattern, replace })
+    let compile = |(name, (pattern, replace)): (&'static str, (&str, Replace))| {
+        Regex::new(pattern).ok().map(|pattern| Form {
+            name,
+            pattern,
+            replace,
+        })
     };
-    forms.into_iter().filter_map(compile).collect()
-});
+    let named = FORM_NAMES.into_iter().zip(forms).filter_map(compile);
+    let mut forms: Vec<Form> = named
+        .filter(|form| !chosen.off.iter().any(|off| off == form.name))
+        .collect();
+    let email = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}";
+    let email = chosen.emails.then(|| Regex::new(email).ok()).flatten();
+    for pattern in email.into_iter().chain(chosen.also.iter().cloned()) {
+        forms.push(Form {
+            name: "own",
+            pattern,
+            replace: whole,
+        });
+    }
+    forms
+}
 
 /// Every form begins with, or is named by, one of these.
 static HINTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -87,23 +142,31 @@ static HINTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 /// `text` with every secret that was recognised replaced by `[redacted]`.
 pub(super) fn redact(text: &str) -> Cow<'_, str> {
+    let chosen = chosen();
+    // Own patterns have no hints.
+    let all = chosen.emails || !chosen.also.is_empty();
+    if all || HINTS.as_ref().is_none_or(|hints| hints.is_match(text)) {
+        return redact_with(&FORMS, chosen, text);
+    }
+    redact_random(Cow::Borrowed(text), chosen)
+}
+
+fn redact_with<'a>(forms: &[Form], chosen: &Redaction, text: &'a str) -> Cow<'a, str> {
     let mut text = Cow::Borrowed(text);
-    if HINTS.as_ref().is_none_or(|hints| hints.is_match(&text)) {
-        for form in FORMS.iter() {
-            let replaced = form.pattern.replace_all(&text, |found: &Captures<'_>| {
-                (form.replace)(found).unwrap_or_else(|| found[0].to_owned())
-            });
-            if let Cow::Owned(replaced) = replaced {
-                text = Cow::Owned(replaced);
-            }
+    for form in forms {
+        let replaced = form.pattern.replace_all(&text, |found: &Captures<'_>| {
+            (form.replace)(found).unwrap_or_else(|| found[0].to_owned())
+        });
+        if let Cow::Owned(replaced) = replaced {
+            text = Cow::Owned(replaced);
         }
     }
-    redact_random(text)
+    redact_random(text, chosen)
 }
 
 /// Replaces long strings that look drawn by chance.
-fn redact_random(text: Cow<'_, str>) -> Cow<'_, str> {
-    if text.len() < MIN_RANDOM {
+fn redact_random<'a>(text: Cow<'a, str>, chosen: &Redaction) -> Cow<'a, str> {
+    if text.len() < MIN_RANDOM || chosen.off.iter().any(|off| off == "random") {
         return text;
     }
     let part_of_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '=');
@@ -259,5 +322,47 @@ mod tests {
     fn what_names_the_place_of_a_secret_stays() {
         let text = format!("postgres://beacon:{}@db.example/x", drawn(12));
         assert_eq!(redact(&text), "postgres://beacon:[redacted]@db.example/x");
+    }
+
+    fn redacted(chosen: &Redaction, text: &str) -> String {
+        redact_with(&forms(chosen), chosen, text).into_owned()
+    }
+
+    #[test]
+    fn addresses_and_own_patterns_go_where_that_is_wanted() {
+        let text = "job JOB-123 of jane.doe@mail.example failed";
+        assert_eq!(redact(text), text);
+        let chosen = Redaction {
+            emails: true,
+            also: vec![Regex::new("JOB-[0-9]+").unwrap()],
+            ..Redaction::default()
+        };
+        assert_eq!(
+            redacted(&chosen, text),
+            "job [redacted] of [redacted] failed"
+        );
+    }
+
+    #[test]
+    fn every_form_can_be_switched_off_by_its_name() {
+        let everything = Redaction {
+            off: FORM_NAMES.map(str::to_owned).to_vec(),
+            ..Redaction::default()
+        };
+        for text in secrets() {
+            assert_eq!(redacted(&everything, &text), text);
+        }
+        // Each on its own lets something of the corpus through that goes otherwise.
+        for name in FORM_NAMES {
+            let chosen = Redaction {
+                off: vec![name.to_owned()],
+                ..Redaction::default()
+            };
+            let block = format!("-----BEGIN PRIVATE KEY-----\n{}\n", drawn(20));
+            let differs = |text: &String| redacted(&chosen, text) != redact(text);
+            let mut all = secrets();
+            all.push(block);
+            assert!(all.iter().any(|text| differs(text)), "{name}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::support::collector::{Home, append, span};
+use super::support::collector::{Home, append};
 
 fn findings(output: &Output) -> Vec<Value> {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
