@@ -56,6 +56,10 @@ pub(super) fn disk(report: &mut Report, config: &Config) {
             "run as the user of the collector, or name another [spool] directory",
         );
     }
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "the types are narrower on other systems"
+    )]
     let free = match nix::sys::statvfs::statvfs(there) {
         Ok(disk) => disk.blocks_available() as u64 * disk.fragment_size() as u64,
         Err(error) => {
