@@ -17,7 +17,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 # A command in a block or between backquotes, up to what a shell or a sentence puts behind it.
 COMMAND = re.compile(r"(?<![\w/.-])beacon-collector((?: +[^|<>&;`#\n)]+)*)")
-GENERATED = {"cli.md", "tools.md", "metrics.md"}
+GENERATED = {"cli.md", "tools.md", "metrics.md", "configuration.md"}
 
 
 def slug(heading):

@@ -21,6 +21,8 @@ folder=target/package
 rm -rf "$folder"
 mkdir -p "$folder/man1" "$folder/completions"
 say "packing $("$program" --version)"
+# Every key with its default and what it means: the example is the configuration, and a conffile.
+"$program" config init > "$folder/config.toml"
 "$program" man --out "$folder/man1"
 "$program" completions bash > "$folder/completions/beacon-collector"
 "$program" completions zsh > "$folder/completions/_beacon-collector"

@@ -62,7 +62,12 @@ unit=$(inside dpkg -L beacon-collector | grep '/beacon-collector.service$') || f
 printf '%s\n' "$unit"
 inside bash -c '. /usr/share/bash-completion/completions/beacon-collector && complete -p beacon-collector'
 
+say "the configuration that came with it"
+inside beacon-collector check-config --config /etc/beacon-collector/config.toml > target/debian/check-config
+sed -n 1,5p target/debian/check-config
+
 say "installing it again keeps what was changed"
+[ -s "$root/etc/beacon-collector/config.toml" ] || fail "there is no configuration"
 conffiles=$(inside dpkg-query -W -f '${Conffiles}\n' beacon-collector | awk '{print $1}' | grep . || true)
 for file in $conffiles; do
     printf '# changed by hand\n' >> "$root$file"

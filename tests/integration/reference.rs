@@ -1,4 +1,4 @@
-//! The reference pages are written from the program itself: docs/tools.md, docs/cli.md, docs/metrics.md, and
+//! The reference pages are written from the program itself: docs/tools.md, docs/cli.md, docs/metrics.md, docs/configuration.md, and
 //! the list of paths in docs/rest.md. `scripts/write-docs.sh` writes them anew.
 
 use std::fmt::Write as _;
@@ -24,6 +24,9 @@ const TOOLS: &str = "Each question can be asked over MCP, over REST and on the c
 
 const METRICS: &str = "`GET /metrics` in OpenMetrics text, for Prometheus and its kin. Counters count from the start of the \
     process; a name ends in `_total` where it is scraped as a counter.\n\n| metric | kind | |\n| --- | --- | --- |\n";
+
+const CONFIGURATION: &str = "Nothing has to be configured. What `beacon-collector config init` prints is a file with every key, its \
+    default and what it means; `beacon-collector check-config --config FILE` says what holds and where it was set.\n";
 
 const CLI: &str = "What `--help` says, of every command. Exit codes: 0 done, 1 it failed while running, 2 wrong usage or \
     configuration.\n";
@@ -108,10 +111,26 @@ fn the_page_of_commands_says_what_the_program_says() {
     keep("cli.md", &page);
 }
 
+#[test]
+fn the_page_of_the_configuration_is_the_example() {
+    let state = tempfile::tempdir().unwrap();
+    let output = program("", state.path(), &["config", "init"])
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let example = String::from_utf8(output.stdout).unwrap();
+    keep(
+        "configuration.md",
+        &format!("# Configuration\n\n{WRITTEN}\n{CONFIGURATION}\n```toml\n{example}```\n"),
+    );
+}
+
 #[tokio::test]
 async fn the_page_of_metrics_says_what_the_program_says() {
     let database = database::sqlite().await;
     let server = Server::start(&database.url, &[]);
+    // What counts requests is there once there was one.
+    server.get("/healthz");
     let text = server.get("/metrics").body;
     let mut page = format!("# Metrics\n\n{WRITTEN}\n{METRICS}");
     for line in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
