@@ -99,8 +99,16 @@ fn bytes_in(folder: &Path) -> u64 {
     };
     let size = |entry: std::fs::DirEntry| match entry.metadata() {
         Ok(about) if about.is_dir() => bytes_in(&entry.path()),
-        Ok(about) => about.len(),
-        Err(_) => 0,
+        // Beside the segments stands a file that is locked.
+        Ok(about)
+            if entry
+                .path()
+                .extension()
+                .is_some_and(|ending| ending == "spool") =>
+        {
+            about.len()
+        }
+        Ok(_) | Err(_) => 0,
     };
     entries.flatten().map(size).sum()
 }

@@ -15,7 +15,7 @@ pub const MAX_TEXT: usize = 4 * 1024;
 /// Longest traceback kept, in bytes.
 pub const MAX_TRACEBACK: usize = 16 * 1024;
 
-/// Every form of secret that is not longer than this holds a `:` or a `=`.
+/// Every form of secret of ours that is not longer than this holds a `:` or a `=`.
 const HARMLESS: usize = 18;
 
 /// A copy of `text` without secrets, control and invisible characters (line feeds and tabs stay), cut
@@ -26,7 +26,8 @@ pub fn clean(text: &str, max: usize) -> String {
 
 /// The same, borrowed where nothing has to change.
 pub fn cleaned(text: &str, max: usize) -> Cow<'_, str> {
-    if text.len() <= HARMLESS.min(max) && text.bytes().all(is_harmless) {
+    let short = text.len() <= HARMLESS.min(max) && !redact::has_own_forms();
+    if short && text.bytes().all(is_harmless) {
         return Cow::Borrowed(text);
     }
     // A little more than is kept, so that a secret at the cut is seen whole.

@@ -242,3 +242,30 @@ fn completions_and_manual_pages_are_made_without_home_or_configuration() {
     assert!(page.contains("Why one execution failed"), "{page}");
     assert!(page.contains("beacon\\-collector diagnose 2379"), "{page}");
 }
+
+#[tokio::test]
+async fn addresses_go_however_short_when_the_configuration_says_so() {
+    let home = Home::new();
+    let config = home.0.path().join("config.toml");
+    std::fs::write(
+        &config,
+        "[redact]\nemails = true\nalso = [\"ticket-[0-9]+\"]\n",
+    )
+    .unwrap();
+    let mut child = home
+        .command(&["--listen", "none", "--config", config.to_str().unwrap()])
+        .spawn()
+        .unwrap();
+    let log = "TRACE[ab12cd34]: Modal inference started - model=m, region=us-east\n\
+               TRACE[ab12cd34]: FAILED - error=E: no quota, owner=a@b.io, see=ticket-77, duration=1s\n";
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(log.as_bytes()).unwrap();
+    drop(input);
+    assert!(child.wait_with_output().unwrap().status.success());
+    let stored = serde_json::to_string(&home.spans().await).unwrap();
+    assert!(stored.contains("no quota"), "{stored}");
+    assert!(
+        !stored.contains("a@b.io") && !stored.contains("ticket-77"),
+        "{stored}"
+    );
+}
