@@ -118,10 +118,13 @@ fn writers(report: &mut Report, writers: &[SpanWriter]) {
     if printed == 0 {
         report.warn(
             "spans",
-            &format!(
-                "none collected in the last day; others wrote: {}",
-                all.join(", ")
-            ),
+            &match all.as_slice() {
+                [] => "nobody wrote any in the last day".to_owned(),
+                all => format!(
+                    "none collected in the last day; others wrote: {}",
+                    all.join(", ")
+                ),
+            },
             "look at the sources below; `beacon-collector explain-line` says how a line is read",
         );
     } else {

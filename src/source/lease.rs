@@ -163,7 +163,8 @@ impl Leases {
         };
         let was = told.send_replace(new.clone());
         if was != new {
-            tracing::info!(lease = lease.name, ?was, now = ?new, "a lease changed");
+            // A source that has to wait says so itself.
+            tracing::debug!(lease = lease.name, ?was, now = ?new, "a lease changed");
         }
     }
 }

@@ -231,7 +231,7 @@ async fn an_unknown_app_and_a_missing_login_say_what_to_do() {
         let modal = Modal::play(&scenario, &[]);
         let home = Home::new();
         let collector = modal.follow_app("nobody", &home, "modal-new", via);
-        wait_for_log(&collector, "Modal knows no app \"nobody\"").await;
+        wait_for_log(&collector, "Modal knows no app nobody").await;
         wait_for_log(&collector, "modal app list").await;
     }
 }

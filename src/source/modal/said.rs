@@ -29,7 +29,7 @@ pub(in crate::source) fn explain(stderr: &str, app: &str) -> String {
     ]) || (lower.contains("app") && lower.contains("not found"))
     {
         return format!(
-            "Modal knows no app {app:?} in this environment; `modal app list` names them, \
+            "Modal knows no app {app} in this environment; `modal app list` names them, \
              modal:APP@ENVIRONMENT chooses another environment"
         );
     }
