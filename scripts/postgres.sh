@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a command beside a private, throw-away Postgres (and PgBouncer in transaction mode).
 #
-#   scripts/postgres.sh run [--with-pgbouncer] [--without-fsync] -- COMMAND…
+#   scripts/postgres.sh run [--with-pgbouncer] [--without-fsync] [--with-statistics] -- COMMAND…
 #
 # The command finds a superuser's URL in BEACON_TEST_POSTGRES_URL and, where PgBouncer could be started,
 # the same through the pooler in BEACON_TEST_PGBOUNCER_URL (--with-pgbouncer insists on it), and in
@@ -153,7 +153,8 @@ server_options='' insist_on_pgbouncer=no
 while [ $# -gt 0 ]; do
     case $1 in
     --with-pgbouncer) insist_on_pgbouncer=yes ;;
-    --without-fsync) server_options='-c fsync=off -c synchronous_commit=off -c full_page_writes=off' ;;
+    --without-fsync) server_options+=' -c fsync=off -c synchronous_commit=off -c full_page_writes=off' ;;
+    --with-statistics) server_options+=' -c shared_preload_libraries=pg_stat_statements' ;;
     --) shift && break ;;
     *) die "unknown option $1" ;;
     esac

@@ -43,8 +43,8 @@ pub struct Collection {
     began: Instant,
     stop: CancellationToken,
     pipeline: Pipeline,
-    linker: Arc<Linker>,
-    linking: JoinHandle<()>,
+    /// And its task; none where linking is switched off.
+    linking: Option<(Arc<Linker>, JoinHandle<()>)>,
     leases: Arc<Leases>,
     keeper: JoinHandle<()>,
     /// Ends after the drain: until then nobody else needs to read what is being stored.
@@ -71,9 +71,12 @@ impl Collection {
         };
         let leases = Arc::new(Leases::new(Arc::clone(&store), holder, config.lease));
         let pipeline = Pipeline::start(Arc::clone(&store), spool, config.batch)?;
-        let linker = Arc::new(Linker::new(Arc::clone(&store), Regions::default()));
         let stop = CancellationToken::new();
-        let linking = Arc::clone(&linker).run(Arc::clone(&pipeline.stats), stop.clone());
+        let linking = config.links.then(|| {
+            let linker = Arc::new(Linker::new(Arc::clone(&store), Regions::default()));
+            let run = Arc::clone(&linker).run(Arc::clone(&pipeline.stats), stop.clone());
+            (linker, tokio::spawn(run))
+        });
         let keeper = Keeper::new(Arc::clone(&store), config.retention.clone());
         let lease = leases.want(RETENTION_LEASE);
         let keeper = tokio::spawn(keeper.run(lease, Arc::clone(&pipeline.stats), stop.clone()));
@@ -85,8 +88,7 @@ impl Collection {
             leases,
             keeper,
             keeping: (keep, keeping),
-            linker,
-            linking: tokio::spawn(linking),
+            linking,
             store,
             deadline: config.deadline,
             began: Instant::now(),
@@ -216,18 +218,20 @@ impl Collection {
         drop(self.keeping.1.await);
         drop(self.keeper.await);
         self.leases.give_back().await;
-        drop(self.linking.await);
-        let mut linked = None;
-        if let Ok(Ok(())) = drained {
+        let drained_whole = matches!(drained, Ok(Ok(())));
+        if drained_whole {
             expire(self.store.as_ref(), &stats, Utc::now(), self.deadline).await?;
-            linked = link_rest(&self.linker, &stats).await;
+        }
+        let mut linked = None;
+        if let Some((linker, task)) = self.linking {
+            drop(task.await);
+            if drained_whole {
+                linked = link_rest(&linker, &stats).await;
+            }
         }
         eprint!("{}", stats.snapshot().summary(self.began.elapsed()));
-        if let Some(linked) = linked.filter(|summary| summary.seen > 0) {
-            eprintln!(
-                "linked   {} to their callers, {} stay ambiguous",
-                linked.linked, linked.unlinked
-            );
+        if let Some((linked, took)) = linked.filter(|(summary, _)| summary.has_met_printed()) {
+            eprintln!("linked   {linked}, in {:.1} s", took.as_secs_f64());
         }
         match drained {
             Ok(drained) => drained?,
@@ -280,10 +284,11 @@ async fn expire_now_and_then(store: Arc<dyn Store>, stats: Arc<Stats>, deadline:
 }
 
 /// Links what this run has stored, as far as the time allows.
-async fn link_rest(linker: &Linker, stats: &Stats) -> Option<LinkSummary> {
+async fn link_rest(linker: &Linker, stats: &Stats) -> Option<(LinkSummary, Duration)> {
+    let began = Instant::now();
     let rest = linker.catch_up(stats, Utc::now(), true);
     match tokio::time::timeout(LINK_DEADLINE, rest).await {
-        Ok(Ok(summary)) => Some(summary),
+        Ok(Ok(summary)) => Some((summary, began.elapsed())),
         Ok(Err(error)) => {
             tracing::warn!(%error, "cannot link what was stored; `link` does it later");
             None

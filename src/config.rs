@@ -90,6 +90,8 @@ pub struct Config {
     pub host: String,
     /// Term of a lease.
     pub lease: Duration,
+    /// Whether printed spans are linked while collecting.
+    pub links: bool,
     /// How long rows are kept.
     pub retention: Retention,
     /// What is taken out of log text.
@@ -170,6 +172,7 @@ impl Config {
                 .lease
                 .seconds
                 .map_or(DEFAULT_LEASE, |seconds| Duration::from_secs(seconds.max(1))),
+            links: written.link.enabled.unwrap_or(true),
             database,
             redact: redaction(written.redact).map_err(|(key, error)| error.at(&at(key)))?,
             modal: modal(written.modal),

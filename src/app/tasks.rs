@@ -70,8 +70,8 @@ pub(super) async fn link(config: &Config, since: &str, json: bool) -> anyhow::Re
         serde_json::to_string(&summary)? + "\n"
     } else {
         format!(
-            "looked at {} printed spans: {} linked to their callers, {} stay ambiguous; {} traces joined to their executions\n",
-            summary.seen, summary.linked, summary.unlinked, summary.executions
+            "looked at {} printed spans: {summary}; {} traces joined to their executions\n",
+            summary.seen, summary.executions
         )
     };
     Ok(render::print(&text)?)

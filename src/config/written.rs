@@ -32,6 +32,8 @@ pub(super) struct ConfigFile {
     pub spool: SpoolFile,
     /// How several collectors share sources.
     pub lease: LeaseFile,
+    /// Whether printed spans are linked.
+    pub link: LinkFile,
     /// How long rows are kept.
     pub retention: RetentionFile,
     /// How Modal is followed.
@@ -72,6 +74,14 @@ pub(super) struct SpoolFile {
 pub(super) struct LeaseFile {
     /// Seconds after which another collector takes over from one that has died.
     pub seconds: Option<u64>,
+}
+
+/// Section `[link]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LinkFile {
+    /// Whether it is done while collecting.
+    pub enabled: Option<bool>,
 }
 
 /// Section `[modal]`.

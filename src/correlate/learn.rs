@@ -15,8 +15,9 @@ use super::knowledge::{Channel, Habits, Knowledge, first_step};
 use super::matching::{Choice, Problem};
 use super::printed::{Printed, Times, Window};
 
-/// Rounds of assigning and learning; the fit no longer changes after a handful.
-const ROUNDS: usize = 5;
+/// Rounds of assigning and learning; the fit no longer changes after a handful, and hardly from the start when
+/// there is something known to start from.
+const ROUNDS: (usize, usize) = (5, 2);
 /// A pair below this confidence teaches nothing.
 const CERTAIN: f64 = 0.7;
 /// Edges that are worse than staying alone by more than this many nats are left out.
@@ -30,7 +31,12 @@ pub(super) fn learn(evidence: &Evidence<'_>, since: i64, before: &Knowledge) -> 
     let rows = fresh..evidence.printed.len().min(fresh + LESSON);
     let before = clocks::set(evidence, rows.clone(), before.clone());
     let mut knowledge = before.clone();
-    for _ in 0..ROUNDS {
+    let rounds = if before.is_empty() {
+        ROUNDS.0
+    } else {
+        ROUNDS.1
+    };
+    for _ in 0..rounds {
         let costs = Costs::new(evidence, &knowledge);
         let choices = assign(&costs, rows.clone());
         knowledge = teach(&costs, rows.clone(), &choices, &before);

@@ -33,7 +33,7 @@ pub use error::StoreError;
 pub use examine::{Examination, SpanWriter};
 pub use lease::{Claim, Holder, Lease};
 pub use postgres::PostgresStore;
-pub use question::{ExecutionQuestion, SpanQuestion, SpanSearch, Window};
+pub use question::{ExecutionQuestion, Second, SpanQuestion, SpanSearch, Window};
 pub use retention::{Cutoffs, Expired, Sweep, Swept, TableSize};
 pub use shard::{SHARDS, shard, shard_of_span};
 pub use spool::{Entry, Lane, Spool, SpoolError};
@@ -199,6 +199,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Spans, ordered by start and span id; at most `limit`.
     async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError>;
+
+    /// The seconds of `[from, to)` in which spans began, in order, with how many.
+    async fn seconds(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<Second>, StoreError>;
 
     /// Executions, newest first; at most `limit`. Empty where the table does not exist.
     async fn executions(

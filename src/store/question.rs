@@ -131,6 +131,17 @@ pub struct SpanSearch {
     pub after: Option<(DateTime<Utc>, Uuid)>,
 }
 
+/// How many spans began in one second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Second {
+    /// Its number since 1970.
+    pub at: i64,
+    /// All of them.
+    pub spans: u64,
+    /// Those of services other than Modal.
+    pub of_others: u64,
+}
+
 impl SpanSearch {
     /// All spans that began in `[from, to)`.
     pub fn all(from: DateTime<Utc>, to: DateTime<Utc>) -> Self {

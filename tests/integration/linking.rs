@@ -21,6 +21,8 @@ on_every_store!(
     a_span_that_came_before_its_callers_row_is_linked_later,
     an_execution_that_is_written_later_is_filled_in,
     collectors_that_link_at_once_do_what_one_does,
+    what_was_printed_amid_a_crowd_is_passed_over_and_counted,
+    more_printed_spans_than_are_read_at_once_are_all_looked_at,
 );
 
 /// A whole second, some hours ago: history.
@@ -290,4 +292,42 @@ async fn an_execution_that_is_written_later_is_filled_in(db: Database) {
     let row = &rows(&db).await[0];
     assert_eq!(row.execution_id, Some(1001));
     assert_eq!(row.metadata[meta::LINK]["method"], "evidence");
+}
+
+/// Printed spans that begin evenly within so many seconds.
+async fn crowd(db: &Database, from: DateTime<Utc>, count: u32, seconds: i64) {
+    let at = |number: u32| {
+        from + ms(seconds * 1000) * i32::try_from(number).unwrap() / i32::try_from(count).unwrap()
+    };
+    let lines: Vec<_> = (0..count)
+        .map(|number| printed(0x10_0000 + number, at(number), 900))
+        .collect();
+    for part in lines.chunks(4_000) {
+        write(db, part).await;
+    }
+}
+
+async fn what_was_printed_amid_a_crowd_is_passed_over_and_counted(db: Database) {
+    let from = history();
+    calls(&db, from, 6).await;
+    crowd(&db, from + TimeDelta::minutes(5), 11_000, 10).await;
+    let summary = link_history(&db, from).await;
+    assert_eq!(
+        (summary.linked, summary.executions, summary.too_dense),
+        (6, 6, 11_000),
+        "{summary:?}"
+    );
+    assert_eq!(
+        summary.to_string(),
+        "6 to their callers, 0 stay ambiguous, 11000 are among too many at once to tell apart"
+    );
+}
+
+async fn more_printed_spans_than_are_read_at_once_are_all_looked_at(db: Database) {
+    let from = history();
+    calls(&db, from, 2).await;
+    crowd(&db, from + TimeDelta::minutes(1), 7_000, 20).await;
+    let summary = link_history(&db, from).await;
+    assert_eq!((summary.seen, summary.too_dense), (7_002, 0), "{summary:?}");
+    assert!(summary.linked > 0, "{summary:?}");
 }

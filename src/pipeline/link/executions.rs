@@ -11,8 +11,15 @@ use crate::correlate::{executions, traces, with_execution};
 use crate::model::{Execution, ExecutionLink, Span};
 use crate::store::{ExecutionQuestion, SpanQuestion, StoreError};
 
-/// Executions read at once.
+/// New executions read at once.
 const PAGE: u32 = 2_000;
+/// Executions of the past read at once, and of how long: first, at least and at most.
+const MANY: u32 = 10_000;
+const STEP: (TimeDelta, TimeDelta, TimeDelta) = (
+    TimeDelta::minutes(30),
+    TimeDelta::seconds(1),
+    TimeDelta::hours(6),
+);
 /// Spans read at once.
 const SPANS: u32 = 20_000;
 /// Traces asked for at once.
@@ -23,25 +30,33 @@ const APART: TimeDelta = TimeDelta::seconds(15);
 const WAITING: (usize, TimeDelta) = (2_000, TimeDelta::minutes(10));
 
 impl Linker {
-    /// Joins the executions that ran in `[from, to)` to their traces.
+    /// Joins the executions that began in `[from, to)` to their traces.
     pub(super) async fn link_executions_of(
         &self,
         from: DateTime<Utc>,
         to: DateTime<Utc>,
     ) -> Result<LinkSummary, StoreError> {
         let mut summary = LinkSummary::default();
-        // Rows are written when an execution ends, an hour after its start at the latest.
-        let mut until = to.checked_add_signed(TimeDelta::hours(1)).unwrap_or(to);
-        loop {
-            let page = self.written_in(from, until).await?;
-            let oldest = page.last().and_then(|execution| execution.created_at);
-            let full = page.len() == PAGE as usize;
-            summary.executions += self.join(page).await?.len() as u64;
-            match oldest {
-                Some(oldest) if full && oldest < until => until = oldest,
-                _ => return Ok(summary),
+        let (mut at, mut step) = (from, STEP.0);
+        while at < to {
+            let end = at.checked_add_signed(step).map_or(to, |end| end.min(to));
+            let question = ExecutionQuestion::Overlapping { from: at, to: end };
+            let mut page = self.store.executions(&question, MANY).await?;
+            let count = page.len();
+            if count == MANY as usize && step > STEP.1 {
+                step = (step / 4).max(STEP.1);
+                continue;
             }
+            if count < MANY as usize / 8 {
+                step = (step * 2).min(STEP.2);
+            }
+            // Who was running when the first began is nobody else's.
+            let begins_here = |began: DateTime<Utc>| (at == from || at <= began) && began < end;
+            page.retain(|execution| execution.started_at.is_some_and(begins_here));
+            summary.executions += self.join(page).await?.len() as u64;
+            at = end;
         }
+        Ok(summary)
     }
 
     /// Joins executions that were written since the last time, and those that are still waiting for

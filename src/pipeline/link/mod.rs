@@ -7,10 +7,14 @@
 //! look.
 
 mod executions;
+mod ground;
 mod pending;
 mod slice;
+mod view;
 
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -23,7 +27,10 @@ use super::stats::Stats;
 use crate::correlate::Knowledge;
 use crate::model::Regions;
 use crate::store::{Store, StoreError};
+use ground::{Ground, Stretch};
 use pending::Pending;
+use slice::Slice;
+use view::View;
 
 /// Between two looks while something changes, and when nothing does.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
@@ -31,8 +38,13 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_sec
 const SHARE: u32 = 10;
 /// What began longer ago than this is history: it is linked when no more of it comes.
 const RECENT: TimeDelta = TimeDelta::minutes(15);
+/// How much of a long window is divided and linked before the next.
+const DAY: TimeDelta = TimeDelta::days(1);
 /// What is linked, and learned from, when the process starts.
 const FIRST_LOOK: TimeDelta = TimeDelta::minutes(60);
+
+/// Writes side by side: while lines come in, and when linking is all there is to do.
+const WIDTHS: (usize, usize) = (1, 4);
 
 /// What linking did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -51,7 +63,24 @@ pub struct LinkSummary {
     pub too_dense: u64,
 }
 
+impl fmt::Display for LinkSummary {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (linked, ambiguous) = (self.linked, self.unlinked);
+        write!(to, "{linked} to their callers, {ambiguous} stay ambiguous")?;
+        if self.too_dense > 0 {
+            let crowded = self.too_dense;
+            write!(to, ", {crowded} are among too many at once to tell apart")?;
+        }
+        Ok(())
+    }
+}
+
 impl LinkSummary {
+    /// Whether there was anything to say something about.
+    pub fn has_met_printed(&self) -> bool {
+        self.seen > 0 || self.too_dense > 0
+    }
+
     fn add(&mut self, other: Self) {
         self.seen += other.seen;
         self.linked += other.linked;
@@ -69,6 +98,8 @@ pub struct Linker {
     regions: Arc<Regions>,
     // One look at a time: two would learn from the same spans.
     state: Mutex<State>,
+    /// Writes side by side; relaxed, as any number does.
+    width: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +112,30 @@ struct State {
     has_looked: bool,
 }
 
+/// Which slices of a stretch teach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lesson {
+    /// All of them.
+    Every,
+    /// As long as nothing is known.
+    First,
+}
+
+impl State {
+    /// Enters what came of a slice that is written. What the recent past teaches is forgotten: it will be
+    /// learned from when it can no longer change.
+    fn settle(&mut self, slice: Slice, lesson: Lesson, summary: &mut LinkSummary) {
+        self.pending.settle(&slice);
+        if lesson == Lesson::Every {
+            self.learned_to = self.learned_to.max(Some(slice.reached));
+            self.knowledge = slice
+                .knowledge
+                .unwrap_or(std::mem::take(&mut self.knowledge));
+        }
+        summary.add(slice.summary);
+    }
+}
+
 impl Linker {
     /// A linker that knows nothing yet.
     pub fn new(store: Arc<dyn Store>, regions: Regions) -> Self {
@@ -88,6 +143,7 @@ impl Linker {
             store,
             regions: Arc::new(regions),
             state: Mutex::default(),
+            width: AtomicUsize::new(WIDTHS.0),
         }
     }
 
@@ -99,21 +155,105 @@ impl Linker {
         to: DateTime<Utc>,
         mut progress: impl FnMut(DateTime<Utc>, &LinkSummary) + Send,
     ) -> Result<LinkSummary, StoreError> {
+        self.width.store(WIDTHS.1, Relaxed);
+        self.window(from, to, &mut progress).await
+    }
+
+    async fn window(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        progress: &mut (impl FnMut(DateTime<Utc>, &LinkSummary) + Send),
+    ) -> Result<LinkSummary, StoreError> {
         let mut state = self.state.lock().await;
-        let mut summary = self.link_executions_of(from, to).await?;
+        let mut summary = LinkSummary::default();
         let mut at = from;
         while at < to {
-            let mut slice = self.slice(at, to, &state.knowledge, Some(at)).await?;
-            if let Some(learned) = slice.knowledge.take() {
-                state.knowledge = learned;
-            }
-            state.learned_to = state.learned_to.max(Some(slice.reached));
-            state.pending.settle(&slice);
-            summary.add(slice.summary);
-            at = slice.reached;
-            progress(at, &summary);
+            let end = at.checked_add_signed(DAY).map_or(to, |end| end.min(to));
+            self.day(&mut state, (at, end), &mut summary, progress)
+                .await?;
+            at = end;
         }
         Ok(summary)
+    }
+
+    /// Links a day at most, executions first.
+    async fn day(
+        &self,
+        state: &mut State,
+        (from, to): (DateTime<Utc>, DateTime<Utc>),
+        summary: &mut LinkSummary,
+        progress: &mut (impl FnMut(DateTime<Utc>, &LinkSummary) + Send),
+    ) -> Result<(), StoreError> {
+        let stretches = self.survey(from, to).await?;
+        for (from, to) in uncrowded(&stretches) {
+            summary.add(self.link_executions_of(from, to).await?);
+        }
+        for stretch in stretches {
+            let (from, to) = (stretch.from, stretch.to);
+            let passed_over = match stretch.ground {
+                Ground::Empty => Slice::blank(from, to),
+                Ground::Crowded(printed) => Slice::crowded(from, to, printed),
+                Ground::Open => {
+                    self.stretch(state, (from, to), Lesson::Every, summary, progress)
+                        .await?;
+                    continue;
+                }
+            };
+            state.settle(passed_over, Lesson::Every, summary);
+            progress(to, summary);
+        }
+        Ok(())
+    }
+
+    /// Links a stretch in which there are callers, slice by slice: one is written while the next is weighed.
+    async fn stretch(
+        &self,
+        state: &mut State,
+        (from, to): (DateTime<Utc>, DateTime<Utc>),
+        lesson: Lesson,
+        summary: &mut LinkSummary,
+        progress: &mut (impl FnMut(DateTime<Utc>, &LinkSummary) + Send),
+    ) -> Result<(), StoreError> {
+        let mut knowledge = state.knowledge.clone();
+        let mut view = View::new(from, to);
+        let mut at = from;
+        let mut weighed: Option<Slice> = None;
+        loop {
+            let next = async {
+                if at >= to {
+                    return Ok(None);
+                }
+                // With nothing known yet, the slice itself is the best there is to learn from.
+                let learns = lesson == Lesson::Every || knowledge.is_empty();
+                let slice = self.slice(view, at, &knowledge, learns.then_some(at));
+                slice.await.map(Some)
+            };
+            let write = async {
+                match &mut weighed {
+                    Some(slice) => {
+                        let (changes, joined) = (&mut slice.changes, &mut slice.joined);
+                        self.write(std::mem::take(changes), std::mem::take(joined))
+                            .await
+                    }
+                    None => Ok(()),
+                }
+            };
+            let (next, ()) = tokio::try_join!(next, write)?;
+            if let Some(slice) = weighed.take() {
+                let reached = slice.reached;
+                state.settle(slice, lesson, summary);
+                progress(reached, summary);
+            }
+            let Some((slice, sight)) = next else {
+                return Ok(());
+            };
+            if let Some(learned) = &slice.knowledge {
+                knowledge = learned.clone();
+            }
+            (at, view) = (slice.reached, sight);
+            weighed = Some(slice);
+        }
     }
 
     /// Links what has been written since the last time, and what can have become clear since. History
@@ -125,6 +265,8 @@ impl Linker {
         now: DateTime<Utc>,
         all: bool,
     ) -> Result<LinkSummary, StoreError> {
+        self.width
+            .store(if all { WIDTHS.1 } else { WIDTHS.0 }, Relaxed);
         let mut state = self.state.lock().await;
         if !std::mem::replace(&mut state.has_looked, true) {
             state.pending.look_at(now - FIRST_LOOK, now);
@@ -135,7 +277,7 @@ impl Linker {
         if all || !more_history {
             let history = self.state.lock().await.pending.history();
             for (from, to) in history {
-                summary.add(self.link_window(from, to, |_, _| ()).await?);
+                summary.add(self.window(from, to, &mut |_, _| ()).await?);
             }
         }
         self.learn_recent(now).await?;
@@ -154,15 +296,18 @@ impl Linker {
     ) -> Result<LinkSummary, StoreError> {
         let mut state = self.state.lock().await;
         let mut summary = LinkSummary::default();
-        let mut at = from;
-        while at < to {
-            // With nothing known yet, the slice itself is the best there is to learn from.
-            let learn_since = state.knowledge.is_empty().then_some(at);
-            let slice = self.slice(at, to, &state.knowledge, learn_since).await?;
-            state.pending.settle(&slice);
-            summary.add(slice.summary);
-            at = slice.reached;
-        }
+        let first = self.first_caller(from, to).await?;
+        let callers = first.unwrap_or(to);
+        state.settle(Slice::blank(from, callers), Lesson::First, &mut summary);
+        let stretch = (callers, to);
+        self.stretch(
+            &mut state,
+            stretch,
+            Lesson::First,
+            &mut summary,
+            &mut |_, _| (),
+        )
+        .await?;
         Ok(summary)
     }
 
@@ -172,7 +317,7 @@ impl Linker {
         let learned_to = self.state.lock().await.learned_to;
         let from = learned_to.map_or(now - FIRST_LOOK, |learned| learned.max(now - FIRST_LOOK));
         if to - from >= RECENT / 3 {
-            self.link_window(from, to, |_, _| ()).await?;
+            self.window(from, to, &mut |_, _| ()).await?;
         }
         Ok(())
     }
@@ -201,4 +346,17 @@ impl Linker {
             pause = next.min(PAUSES.1).max(began.elapsed() * SHARE);
         }
     }
+}
+
+/// The stretches in which nothing is passed over, those beside each other as one.
+fn uncrowded(stretches: &[Stretch]) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+    let mut all: Vec<(DateTime<Utc>, DateTime<Utc>)> = Vec::new();
+    for stretch in stretches {
+        match (stretch.ground, all.last_mut()) {
+            (Ground::Crowded(_), _) => {}
+            (_, Some(last)) if last.1 == stretch.from => last.1 = stretch.to,
+            _ => all.push((stretch.from, stretch.to)),
+        }
+    }
+    all
 }

@@ -182,6 +182,8 @@ mod tests {
             blank: from..from,
             unsettled,
             knowledge: None,
+            changes: Vec::new(),
+            joined: Vec::new(),
         }
     }
 

@@ -34,8 +34,8 @@ use self::distribute::Distribution;
 use self::fault::Fault;
 use self::write::{Care, Table};
 use super::{
-    Batch, Claim, Examination, ExecutionQuestion, Lease, SHARDS, SpanQuestion, Store, StoreError,
-    Sweep, Swept, TableSize, Window, Written, migration,
+    Batch, Claim, Examination, ExecutionQuestion, Lease, SHARDS, Second, SpanQuestion, Store,
+    StoreError, Sweep, Swept, TableSize, Window, Written, migration,
 };
 use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
 
@@ -264,6 +264,15 @@ impl Store for PostgresStore {
     async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError> {
         let rows = self.ask("read spans", read::spans(question, limit)).await?;
         Ok(rows.iter().map(row::span).collect())
+    }
+
+    async fn seconds(
+        &self,
+        from: chrono::DateTime<chrono::Utc>,
+        to: chrono::DateTime<chrono::Utc>,
+    ) -> Result<Vec<Second>, StoreError> {
+        let rows = self.ask("count spans", read::seconds(from, to)).await?;
+        Ok(rows.iter().map(row::second).collect())
     }
 
     async fn executions(

@@ -125,6 +125,12 @@ pub(super) fn spans(question: &SpanQuestion, limit: u32) -> Query<'_> {
     query.bind(i64::from(limit))
 }
 
+pub(super) fn seconds<'q>(from: DateTime<Utc>, to: DateTime<Utc>) -> Query<'q> {
+    query(include_str!("../sql/postgres/seconds.sql"))
+        .bind(from)
+        .bind(to)
+}
+
 fn search_query(search: &SpanSearch) -> Query<'_> {
     let (after, after_id) = search.after.unzip();
     query(concat!(

@@ -10,9 +10,9 @@ use sqlx::{Row, ValueRef};
 use uuid::Uuid;
 
 use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, SpanStatus, Tally};
-use crate::store::Lease;
 use crate::store::plan::Stored;
 use crate::store::retention::Looked;
+use crate::store::{Lease, Second};
 
 /// Microseconds from 1970 to 2000, where Postgres begins to count.
 pub(super) const EPOCH: i64 = 946_684_800_000_000;
@@ -60,6 +60,15 @@ pub(super) fn execution(row: &PgRow) -> Execution {
         model_id: text(row, 9),
         question_id: text(row, 10),
         output_data: json(row, 11),
+    }
+}
+
+pub(super) fn second(row: &PgRow) -> Second {
+    let count = |at| integer(row, at).map_or(0, i64::unsigned_abs);
+    Second {
+        at: integer(row, 0).unwrap_or_default(),
+        spans: count(1),
+        of_others: count(2),
     }
 }
 

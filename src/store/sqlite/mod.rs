@@ -22,8 +22,8 @@ use sqlx::{Row, SqlitePool};
 
 use super::migration;
 use super::{
-    Batch, Claim, Examination, ExecutionQuestion, Lease, SpanQuestion, Store, StoreError, Sweep,
-    Swept, TableSize, Window, Written,
+    Batch, Claim, Examination, ExecutionQuestion, Lease, Second, SpanQuestion, Store, StoreError,
+    Sweep, Swept, TableSize, Window, Written,
 };
 use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
 
@@ -172,6 +172,15 @@ impl Store for SqliteStore {
     async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError> {
         let answer = read::spans(&self.readers, question, limit);
         self.read("read spans", answer).await
+    }
+
+    async fn seconds(
+        &self,
+        from: chrono::DateTime<chrono::Utc>,
+        to: chrono::DateTime<chrono::Utc>,
+    ) -> Result<Vec<Second>, StoreError> {
+        let answer = read::seconds(&self.readers, from, to);
+        self.read("count spans", answer).await
     }
 
     async fn executions(

@@ -4,12 +4,12 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Sqlite, SqlitePool};
+use sqlx::{Row as _, Sqlite, SqlitePool};
 use uuid::Uuid;
 
 use super::row::{self, time_text};
 use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
-use crate::store::{ExecutionQuestion, SpanQuestion, SpanSearch, Window};
+use crate::store::{ExecutionQuestion, Second, SpanQuestion, SpanSearch, Window};
 
 type Query = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
 
@@ -64,6 +64,28 @@ pub(super) async fn spans(
 ) -> sqlx::Result<Vec<Span>> {
     let rows = span_query(question).bind(limit).fetch_all(pool).await?;
     Ok(rows.iter().filter_map(row::span).collect())
+}
+
+pub(super) async fn seconds(
+    pool: &SqlitePool,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+) -> sqlx::Result<Vec<Second>> {
+    let rows = sqlx::query(include_str!("../sql/sqlite/seconds.sql"))
+        .bind(time_text(from))
+        .bind(time_text(to))
+        .fetch_all(pool)
+        .await?;
+    let count = |row: &SqliteRow, at: usize| row.try_get::<i64, _>(at).map(i64::unsigned_abs);
+    rows.iter()
+        .map(|row| {
+            Ok(Second {
+                at: row.try_get(0)?,
+                spans: count(row, 1)?,
+                of_others: count(row, 2)?,
+            })
+        })
+        .collect()
 }
 
 fn span_query(question: &SpanQuestion) -> Query {
@@ -317,7 +339,7 @@ pub(super) async fn losses(
 mod tests {
     use super::*;
     use chrono::{DateTime, Utc};
-    use sqlx::{Execute, Row};
+    use sqlx::Execute;
 
     async fn plan(pool: &SqlitePool, sql: &str) -> String {
         let sql = sqlx::AssertSqlSafe(format!("explain query plan {sql}"));

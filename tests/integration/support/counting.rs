@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use beacon_collector::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
 use beacon_collector::store::{
-    Batch, Claim, Examination, ExecutionQuestion, Lease, SpanQuestion, Store, StoreError, Sweep,
-    Swept, TableSize, Window, Written,
+    Batch, Claim, Examination, ExecutionQuestion, Lease, Second, SpanQuestion, Store, StoreError,
+    Sweep, Swept, TableSize, Window, Written,
 };
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -63,6 +63,14 @@ impl Store for Counting {
 
     async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError> {
         self.count().spans(question, limit).await
+    }
+
+    async fn seconds(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<Second>, StoreError> {
+        self.count().seconds(from, to).await
     }
 
     async fn executions(

@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use beacon_collector::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
 use beacon_collector::store::{
-    Batch, Claim, Examination, ExecutionQuestion, Lease, SpanQuestion, Store, StoreError, Sweep,
-    Swept, TableSize, Window, Written,
+    Batch, Claim, Examination, ExecutionQuestion, Lease, Second, SpanQuestion, Store, StoreError,
+    Sweep, Swept, TableSize, Window, Written,
 };
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -109,6 +109,14 @@ impl Store for Faulty {
 
     async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError> {
         self.inner.spans(question, limit).await
+    }
+
+    async fn seconds(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<Second>, StoreError> {
+        self.inner.seconds(from, to).await
     }
 
     async fn executions(
