@@ -36,7 +36,7 @@ pub struct Readiness {
 pub struct SourceReadiness {
     /// Its name.
     pub name: String,
-    /// `starting`, `running`, `retrying`, `ended` or `failed`.
+    /// `starting`, `running`, `waiting`, `standby`, `retrying`, `ended` or `failed`.
     pub state: &'static str,
     /// Why it is not running.
     pub reason: Option<String>,
@@ -114,5 +114,26 @@ impl Health {
     /// All counters in Prometheus' text form.
     pub fn metrics(&self) -> String {
         metrics::render(Some(&self.stats))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_to_read_is_no_fault_and_no_way_to_read_is_one() {
+        let health = Health::new(Arc::default());
+        let source = health.stats.sources.named("modal:mine");
+        source.enter(SourceState::Waiting("the app has stopped".into()));
+        let readiness = health.readiness();
+        assert!(readiness.ready, "{readiness:?}");
+        assert_eq!(readiness.sources[0].state, "waiting");
+        assert_eq!(
+            readiness.sources[0].reason.as_deref(),
+            Some("the app has stopped")
+        );
+        source.enter(SourceState::Retrying("no login".into()));
+        assert_eq!(health.readiness().problems, ["source modal:mine: no login"]);
     }
 }

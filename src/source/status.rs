@@ -22,6 +22,8 @@ pub enum SourceState {
     Running,
     /// Cannot run just now, for this reason; it goes on trying.
     Retrying(String),
+    /// There is nothing to read just now and nothing wrong, for this reason; it looks again.
+    Waiting(String),
     /// Another collector reads it; this one waits to take over, for this reason.
     Standby(String),
     /// Came to its end.
@@ -37,6 +39,7 @@ impl SourceState {
             Self::Starting => "starting",
             Self::Running => "running",
             Self::Retrying(_) => "retrying",
+            Self::Waiting(_) => "waiting",
             Self::Standby(_) => "standby",
             Self::Ended => "ended",
             Self::Failed(_) => "failed",
@@ -46,7 +49,10 @@ impl SourceState {
     /// Why it is not running, where that is known.
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Self::Retrying(reason) | Self::Standby(reason) | Self::Failed(reason) => Some(reason),
+            Self::Retrying(reason)
+            | Self::Waiting(reason)
+            | Self::Standby(reason)
+            | Self::Failed(reason) => Some(reason),
             _ => None,
         }
     }
@@ -96,10 +102,15 @@ impl SourceStatus {
             SourceState::Failed(reason) => {
                 tracing::error!(source = %self.name, reason, "source gave up");
             }
+            SourceState::Waiting(reason) => {
+                tracing::info!(source = %self.name, reason, "source is waiting for something to read");
+            }
             SourceState::Standby(reason) => {
                 tracing::info!(source = %self.name, reason, "source is on standby");
             }
-            SourceState::Running if matches!(*known, SourceState::Retrying(_)) => {
+            SourceState::Running
+                if matches!(*known, SourceState::Retrying(_) | SourceState::Waiting(_)) =>
+            {
                 tracing::info!(source = %self.name, "source runs again");
             }
             _ => {}
@@ -107,8 +118,11 @@ impl SourceStatus {
         *known = state;
     }
 
-    /// Enters that something was read now.
+    /// Enters that something was read now: whoever waited for it runs again.
     pub fn received(&self, bytes: usize) {
+        if matches!(*self.lock(), SourceState::Waiting(_)) {
+            self.enter(SourceState::Running);
+        }
         self.bytes.fetch_add(bytes as u64, Relaxed);
         self.last_input
             .store(Utc::now().timestamp_millis(), Relaxed);
@@ -176,6 +190,18 @@ impl Sources {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_source_that_waits_runs_again_when_something_comes() {
+        let source = Sources::default().named("modal:mine");
+        source.enter(SourceState::Waiting("the app has stopped".into()));
+        assert_eq!(source.state().reason(), Some("the app has stopped"));
+        source.received(1);
+        assert_eq!(source.state(), SourceState::Running);
+        source.enter(SourceState::Failed("no".into()));
+        source.received(1);
+        assert_eq!(source.state().as_str(), "failed");
+    }
 
     #[test]
     fn names_beyond_the_bound_are_counted_together() {

@@ -2,13 +2,11 @@
 //! stored must be equal, span for span.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::support::collector::{Collector, Home, append};
-use crate::support::faulty::Chance;
-use crate::support::modal::{Modal, Said, emitted, fixture, stored};
+use crate::support::modal::{self, Modal, Said, emitted, fixture, random_night, stored};
 
 /// How long what was emitted may take to be stored, a busy machine and all.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -19,26 +17,7 @@ async fn wait_for_equality(home: &Home, scenario: &Path) {
 }
 
 async fn wait_for_equal(home: &Home, expected: &BTreeMap<String, Said>) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let found = stored(home).await;
-        if found == *expected {
-            return;
-        }
-        if Instant::now() > deadline {
-            let log = std::fs::read_to_string(home.path("collector.log")).unwrap_or_default();
-            for (id, said) in expected {
-                if found.get(id) != Some(said) {
-                    eprintln!("{id}: emitted {said:?}, stored {:?}", found.get(id));
-                }
-            }
-            for id in found.keys().filter(|id| !expected.contains_key(*id)) {
-                eprintln!("{id}: stored, never emitted");
-            }
-            panic!("not equal\n{log}");
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    modal::wait_for_equal(expected, async || stored(&home.rows().await)).await;
 }
 
 async fn check(scenario: &str, options: &[&str], environment: &str, via: &str) {
@@ -120,81 +99,6 @@ async fn what_was_printed_while_the_collector_was_dead_is_fetched() {
     collector.stop();
 }
 
-/// Twenty seconds of spans on five containers, with every kind of trouble between them.
-fn random_night(seed: u64) -> String {
-    let mut chance = Chance(seed);
-    let mut events: Vec<(u64, String)> = Vec::new();
-    for number in 0..150_u64 {
-        let at = chance.below(18_000);
-        let took = 200 + chance.below(1_800);
-        let container = chance.below(5);
-        let entry = |at: u64, text: &str, more: &str| {
-            let data = serde_json::Value::from(text);
-            let line = format!(
-                "{{\"at_ms\":{at},\"container\":\"ta-01R{container}\",\"function\":\"fu-01R\",\
-                 \"function_call\":\"fc-01R{number:04}\",\"data\":{data}{more}}}"
-            );
-            (at, line)
-        };
-        let live = if chance.below(20) == 0 {
-            ",\"live\":false"
-        } else {
-            ""
-        };
-        let header = format!("🔍 TRACE[{number:08x}]: ");
-        let start = format!("{header}Modal inference started - model=mistral-7b, region=eu-west\n");
-        events.push(entry(at, &start, live));
-        events.push(entry(
-            at + 1,
-            "[INFERENCE] Using preloaded mistral-7b\n",
-            "",
-        ));
-        match chance.below(10) {
-            0 => {}
-            1 => {
-                let end = format!("{header}FAILED - error=RuntimeError: no, duration=0.5s\n");
-                events.push(entry(at + took, &end, live));
-            }
-            2 => {
-                // One line in two entries, as an unbuffered print gives it.
-                events.push(entry(at + took, &format!("{header}SUCCESS - dura"), ""));
-                let rest = format!("tion=0.50s, tokens={number}\n");
-                events.push(entry(at + took + 5, &rest, ""));
-            }
-            3 => {
-                // Stamped before what was emitted earlier.
-                let end = format!("{header}SUCCESS - duration=0.50s, tokens={number}\n");
-                let late = format!(",\"ts\":{}", at + 1);
-                events.push(entry(at + took + 3_000, &end, &late));
-            }
-            _ => {
-                let seconds = took as f64 / 1000.0;
-                let end = format!("{header}SUCCESS - duration={seconds:.2}s, tokens={number}\n");
-                events.push(entry(at + took, &end, live));
-            }
-        }
-    }
-    for _ in 0..6 {
-        let at = 2_000 + chance.below(16_000);
-        let redeliver = chance.below(30);
-        let lose = chance.below(2) == 0;
-        let event = match chance.below(5) {
-            0 => format!("\"drop_connection\",\"redeliver\":{redeliver}"),
-            1 => format!("\"unavailable_for_ms\",\"ms\":1500,\"lose\":{lose}"),
-            2 => "\"unavailable_for_ms\",\"ms\":700,\"mode\":\"refuse\"".to_owned(),
-            3 => "\"restart\",\"ms\":400".to_owned(),
-            _ => "\"end_stream\"".to_owned(),
-        };
-        events.push((at, format!("{{\"at_ms\":{at},\"event\":{event}}}")));
-    }
-    events.sort();
-    let mut scenario = String::new();
-    for (_, line) in events {
-        writeln!(scenario, "{line}").unwrap();
-    }
-    scenario
-}
-
 async fn random(seed: u64, via: &str) {
     let home = Home::new();
     let scenario = home.path("night.jsonl");
@@ -233,6 +137,22 @@ async fn an_unknown_app_and_a_missing_login_say_what_to_do() {
         let collector = modal.follow_app("nobody", &home, "modal-new", via);
         wait_for_log(&collector, "Modal knows no app nobody").await;
         wait_for_log(&collector, "modal app list").await;
+    }
+}
+
+#[tokio::test]
+async fn an_app_that_has_stopped_is_waited_for_and_no_fault() {
+    for via in ["cli", "sdk"] {
+        let home = Home::new();
+        let scenario = home.path("stopped.jsonl");
+        append(&scenario, "{\"at_ms\":500,\"event\":\"app_done\"}\n");
+        let modal = Modal::play(&scenario, &[]);
+        let collector = modal.follow(&home, "modal-new", via);
+        wait_for_log(&collector, "source is waiting for something to read").await;
+        let log = collector.log();
+        assert!(log.contains("the app has stopped"), "{log}");
+        assert!(!log.contains("source is waiting to run again"), "{log}");
+        collector.stop();
     }
 }
 

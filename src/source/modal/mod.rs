@@ -96,22 +96,29 @@ impl ModalSource {
                 let reason = format!("modal {version} cannot fetch what was printed meanwhile");
                 out.lose(since, Utc::now(), &reason, 0).await?;
             }
-            out.status.enter(SourceState::Running);
+            // An app that has stopped is still waited for: most looks find it as it was.
+            if !matches!(out.status.state(), SourceState::Waiting(_)) {
+                out.status.enter(SourceState::Running);
+            }
             missed.notify_one();
             let stream = out.stream();
             let mut command = tool.follow(&self.options);
             let ended = run::run(&mut command, out, &stream, || missed.notify_one()).await;
-            let (reason, pause) = match &ended {
+            let retrying = |reason| SourceState::Retrying(reason);
+            let (state, pause) = match &ended {
                 Ok(ended) if ended.spinning => (
-                    "Modal's control plane is not available".to_owned(),
+                    retrying("Modal's control plane is not available".to_owned()),
                     backoff.pause().max(Duration::from_secs(1)),
                 ),
-                Ok(ended) if ended.status.success() => ("the app has stopped".to_owned(), STOPPED),
+                Ok(ended) if ended.status.success() => (
+                    SourceState::Waiting("the app has stopped".to_owned()),
+                    STOPPED,
+                ),
                 Ok(ended) => (
-                    said::explain(&ended.said, &self.options.app),
+                    retrying(said::explain(&ended.said, &self.options.app)),
                     backoff.pause(),
                 ),
-                Err(error) => (error.to_string(), backoff.pause()),
+                Err(error) => (retrying(error.to_string()), backoff.pause()),
             };
             let whole = match ended {
                 Ok(ended) => ended.status.success() && !ended.spinning,
@@ -120,7 +127,7 @@ impl ModalSource {
             };
             run::close(out, stream, whole).await?;
             away_since = Some(Utc::now());
-            out.status.enter(SourceState::Retrying(reason));
+            out.status.enter(state);
             out.status.restarts.fetch_add(1, Relaxed);
             missed.notify_one();
             out.pause(pause).await?;

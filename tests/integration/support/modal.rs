@@ -1,13 +1,19 @@
 //! A fake Modal control plane, the real CLI and SDK against it, and what a scenario must become.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::collector::{Collector, Home};
+use super::faulty::Chance;
+
+/// How long what was emitted may take to be stored, a busy machine and all.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A running control plane.
 pub(crate) struct Modal {
@@ -79,6 +85,11 @@ impl Modal {
         environment: &str,
         via: &str,
     ) -> Collector {
+        home.start(self.command(app, home, environment, via))
+    }
+
+    /// The command of such a collector.
+    pub(crate) fn command(&self, app: &str, home: &Home, environment: &str, via: &str) -> Command {
         let source = format!("modal:{app}");
         let settings = format!(
             "[modal]\nvia = {via:?}\ncli = {:?}\npython = {:?}\nreconcile_seconds = 2\nbackfill_hours = 1\n",
@@ -116,7 +127,7 @@ impl Modal {
             .env("MODAL_TOKEN_SECRET", "any")
             .env("MODAL_CONFIG_PATH", "/nonexistent")
             .env("MODAL_DISABLE_API_PROXY", "1");
-        home.start(command)
+        command
     }
 }
 
@@ -170,11 +181,12 @@ fn note(spans: &mut BTreeMap<String, Said>, line: &str, container: &str) {
     }
 }
 
-/// What is stored, in the same words; a span that is stored twice shows as two.
-pub(crate) async fn stored(home: &Home) -> BTreeMap<String, Said> {
+/// What is stored in rows as [`Home::rows`] gives them, in the same words; a span that is stored twice shows
+/// as two.
+pub(crate) fn stored(rows: &[String]) -> BTreeMap<String, Said> {
     let mut spans = BTreeMap::new();
-    for row in home.rows().await {
-        let row: Value = serde_json::from_str(&row).unwrap();
+    for row in rows {
+        let row: Value = serde_json::from_str(row).unwrap();
         let metadata: Value = serde_json::from_str(row[13].as_str().unwrap()).unwrap();
         let text = |key: &str| metadata[key].as_str().unwrap_or_default().to_owned();
         let mut id = text("log_id");
@@ -195,4 +207,105 @@ pub(crate) async fn stored(home: &Home) -> BTreeMap<String, Said> {
         spans.insert(id, said);
     }
     spans
+}
+
+/// Waits until what is stored equals what was emitted.
+pub(crate) async fn wait_for_equal(
+    expected: &BTreeMap<String, Said>,
+    stored: impl AsyncFn() -> BTreeMap<String, Said>,
+) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = stored().await;
+        if found == *expected {
+            return;
+        }
+        if Instant::now() > deadline {
+            for (id, said) in expected {
+                if found.get(id) != Some(said) {
+                    eprintln!("{id}: emitted {said:?}, stored {:?}", found.get(id));
+                }
+            }
+            for id in found.keys().filter(|id| !expected.contains_key(*id)) {
+                eprintln!("{id}: stored, never emitted");
+            }
+            panic!("not equal");
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Twenty seconds of spans on five containers, with every kind of trouble between them.
+pub(crate) fn random_night(seed: u64) -> String {
+    let mut chance = Chance(seed);
+    let mut events: Vec<(u64, String)> = Vec::new();
+    for number in 0..150_u64 {
+        let at = chance.below(18_000);
+        let took = 200 + chance.below(1_800);
+        let container = chance.below(5);
+        let entry = |at: u64, text: &str, more: &str| {
+            let data = serde_json::Value::from(text);
+            let line = format!(
+                "{{\"at_ms\":{at},\"container\":\"ta-01R{container}\",\"function\":\"fu-01R\",\
+                 \"function_call\":\"fc-01R{number:04}\",\"data\":{data}{more}}}"
+            );
+            (at, line)
+        };
+        let live = if chance.below(20) == 0 {
+            ",\"live\":false"
+        } else {
+            ""
+        };
+        let header = format!("🔍 TRACE[{number:08x}]: ");
+        let start = format!("{header}Modal inference started - model=mistral-7b, region=eu-west\n");
+        events.push(entry(at, &start, live));
+        events.push(entry(
+            at + 1,
+            "[INFERENCE] Using preloaded mistral-7b\n",
+            "",
+        ));
+        match chance.below(10) {
+            0 => {}
+            1 => {
+                let end = format!("{header}FAILED - error=RuntimeError: no, duration=0.5s\n");
+                events.push(entry(at + took, &end, live));
+            }
+            2 => {
+                // One line in two entries, as an unbuffered print gives it.
+                events.push(entry(at + took, &format!("{header}SUCCESS - dura"), ""));
+                let rest = format!("tion=0.50s, tokens={number}\n");
+                events.push(entry(at + took + 5, &rest, ""));
+            }
+            3 => {
+                // Stamped before what was emitted earlier.
+                let end = format!("{header}SUCCESS - duration=0.50s, tokens={number}\n");
+                let late = format!(",\"ts\":{}", at + 1);
+                events.push(entry(at + took + 3_000, &end, &late));
+            }
+            _ => {
+                let seconds = took as f64 / 1000.0;
+                let end = format!("{header}SUCCESS - duration={seconds:.2}s, tokens={number}\n");
+                events.push(entry(at + took, &end, live));
+            }
+        }
+    }
+    for _ in 0..6 {
+        let at = 2_000 + chance.below(16_000);
+        let redeliver = chance.below(30);
+        let lose = chance.below(2) == 0;
+        let event = match chance.below(5) {
+            0 => format!("\"drop_connection\",\"redeliver\":{redeliver}"),
+            1 => format!("\"unavailable_for_ms\",\"ms\":1500,\"lose\":{lose}"),
+            2 => "\"unavailable_for_ms\",\"ms\":700,\"mode\":\"refuse\"".to_owned(),
+            3 => "\"restart\",\"ms\":400".to_owned(),
+            _ => "\"end_stream\"".to_owned(),
+        };
+        events.push((at, format!("{{\"at_ms\":{at},\"event\":{event}}}")));
+    }
+    events.sort();
+    let mut scenario = String::new();
+    for (_, line) in events {
+        writeln!(scenario, "{line}").unwrap();
+    }
+    scenario
 }
