@@ -7,6 +7,7 @@ use nix::unistd::Pid;
 
 use crate::support::collector::{Collector, Home, append, spans};
 use crate::support::database::{Database, postgres};
+use crate::support::modal::{Modal, emitted, random_night, stored, wait_for_equal};
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -170,4 +171,62 @@ async fn files_of_the_same_name_on_two_hosts_are_two_sources() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     fleet.check(10).await;
+}
+
+/// All spans of a database in the form that [`Home::rows`] has.
+async fn rows(db: &Database) -> Vec<String> {
+    db.texts(
+        "select json_build_array(trace_id, span_id, parent_span_id, service, operation, started_at, \
+         completed_at, duration_ms, status, job_id, execution_id, model_id, region, metadata::text)::text \
+         from trace_spans order by span_id",
+    )
+    .await
+}
+
+/// One of two collectors that follow an app is killed in the middle of a bad night; the other one takes over at
+/// its checkpoint. Following repeats nothing, so what was printed in between must be fetched.
+async fn take_over_an_app(seed: u64, via: &str) {
+    let db = postgres().await;
+    let (first, second) = (Home::new(), Home::new());
+    let scenario = first.path("night.jsonl");
+    std::fs::write(&scenario, random_night(seed)).unwrap();
+    let modal = Modal::play(&scenario, &["--follow-history", "none", "--speed", "0.7"]);
+    let start = |home: &Home| {
+        let mut command = modal.command("beacon", home, "modal-new", via);
+        command
+            .args(["--database", &db.url])
+            .env("BEACON_LEASE_SECONDS", "3")
+            // The night is young: a minute back is all of it.
+            .env("BEACON_MODAL_BACKFILL_HOURS", "0");
+        home.start(command)
+    };
+    let holder = start(&first);
+    wait_for_log(&holder, "following Modal app", 1);
+    let standby = start(&second);
+    wait_for_log(&standby, "source is on standby", 1);
+    let deadline = Instant::now() + 2 * PATIENCE;
+    let checkpoint = "select position ->> 'until' from beacon_collector.checkpoints";
+    while rows(&db).await.len() < 15 || db.texts(checkpoint).await.is_empty() {
+        assert!(Instant::now() < deadline, "{}", holder.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!standby.log().contains("following Modal app"));
+    holder.kill();
+    let until = db.texts(checkpoint).await.remove(0);
+    let expected = emitted(&scenario);
+    assert!(rows(&db).await.len() < expected.len(), "it was killed late");
+    wait_for_equal(&expected, async || stored(&rows(&db).await)).await;
+    let resumes = format!("since=\"{until}\" resumes=true");
+    assert!(standby.log().contains(&resumes), "{}", standby.log());
+    standby.stop();
+}
+
+#[tokio::test]
+async fn another_collector_takes_over_a_modal_app_through_the_cli() {
+    take_over_an_app(7, "cli").await;
+}
+
+#[tokio::test]
+async fn another_collector_takes_over_a_modal_app_through_the_sdk() {
+    take_over_an_app(8, "sdk").await;
 }

@@ -66,10 +66,14 @@ impl<'a> Reconciler<'a> {
     /// Reconciles when something may have been missed, and every now and then, until told to stop.
     pub(super) async fn run(mut self) -> Result<(), SourceError> {
         let stored = self.out.position(self.out.name()).await?;
-        let mut until = match stored.as_ref().and_then(parse) {
-            Some(until) => until,
-            None => Utc::now() - self.options.backfill,
-        };
+        let checkpoint = stored.as_ref().and_then(parse);
+        let mut until = checkpoint.unwrap_or_else(|| Utc::now() - self.options.backfill);
+        tracing::info!(
+            source = %self.out.name(),
+            since = until.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+            resumes = checkpoint.is_some(),
+            "fetching what was printed"
+        );
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let mut deep_at = Instant::now() + DEEP_EVERY;
         loop {
