@@ -71,6 +71,17 @@ impl Query {
         tool: Tool,
         arguments: Map<String, Value>,
     ) -> Result<(Report, Page), QueryError> {
+        let moment = self.of_one_moment();
+        let found = moment.find(tool, arguments).await;
+        moment.store.rest().await;
+        found
+    }
+
+    async fn find(
+        &self,
+        tool: Tool,
+        arguments: Map<String, Value>,
+    ) -> Result<(Report, Page), QueryError> {
         let mut given = Arguments::new(arguments);
         // A search goes on in the database, with cursors of its own.
         let mut page = match tool {

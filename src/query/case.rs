@@ -4,7 +4,7 @@
 //! Invariant: a number of queries that does not depend on how many executions are asked about, each
 //! served by an index and bounded in rows.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -58,14 +58,10 @@ impl Query {
             return Ok(Vec::new());
         }
         let ids: Vec<i64> = executions.iter().map(|execution| execution.id).collect();
-        let named = SpanQuestion::Executions(ids.clone());
-        let named = self.store.spans(&named, MAX_SPANS).await?;
         let links = self.store.links_of_executions(&ids).await?;
-        let mut traces: BTreeSet<Uuid> = links.iter().map(|link| link.trace_id).collect();
-        traces.extend(named.iter().map(|span| span.trace_id));
-        let traces = SpanQuestion::Traces(traces.into_iter().collect());
-        let spans = self.store.spans(&traces, MAX_SPANS).await?;
-        let cases = sort_out(executions, &named, &links, spans);
+        let question = SpanQuestion::Executions(ids);
+        let spans = self.store.spans(&question, MAX_SPANS).await?;
+        let cases = sort_out(executions, &links, spans);
         let alone: Vec<Execution> = cases
             .iter()
             .filter(|case| case.spans.is_empty())
@@ -115,6 +111,11 @@ impl Query {
         around: Option<DateTime<Utc>>,
     ) -> Result<Arc<Normal>, QueryError> {
         let (at, key) = end_of_normal(model, around);
+        if let Some(normal) = self.memories.normal.fresh(&key) {
+            return Ok(normal);
+        }
+        // Whoever waits for another one's search must not hold the connection that it needs.
+        self.store.rest().await;
         let find = async { Ok(Arc::new(self.learn(model, at).await?)) };
         self.memories.normal.recall(key, find).await
     }
@@ -139,7 +140,7 @@ impl Query {
             Vec::new()
         };
         // Learning from a thousand spans takes milliseconds.
-        let learned = off_the_async_threads(move || {
+        let learned = self.compute(move || {
             let spans = cohort.iter().flat_map(|case| &case.spans).chain(&others);
             let baselines = Baselines::from_spans(spans, Settings::default(), at);
             Normal {
@@ -195,10 +196,14 @@ fn end_of_normal(model: Option<&str>, around: Option<DateTime<Utc>>) -> (DateTim
 /// Gives each execution the spans that belong to it.
 fn sort_out(
     executions: Vec<Execution>,
-    named: &[Span],
     links: &[ExecutionLink],
     spans: Vec<Span>,
 ) -> Vec<ExecutionCase> {
+    let asked: HashSet<i64> = executions.iter().map(|execution| execution.id).collect();
+    let named = spans.iter().filter_map(|span| {
+        let id = span.execution_id.filter(|id| asked.contains(id))?;
+        Some((span.trace_id, id))
+    });
     let owners = Owners::new(named, links);
     let mut found: BTreeMap<i64, Vec<Span>> = BTreeMap::new();
     for span in spans {
@@ -219,7 +224,7 @@ fn sort_out(
 
 /// Adds what was joined for this answer to the cases that had nothing.
 fn with_joined(cases: Vec<ExecutionCase>, joined: &Joined) -> Vec<ExecutionCase> {
-    let owners = Owners::new(&[], &joined.links);
+    let owners = Owners::new([], &joined.links);
     let mut found: HashMap<i64, Vec<Span>> = HashMap::new();
     for span in &joined.spans {
         if let Some(owner) = owners.of(span) {
@@ -236,14 +241,6 @@ fn with_joined(cases: Vec<ExecutionCase>, joined: &Joined) -> Vec<ExecutionCase>
         case
     };
     cases.into_iter().map(add).collect()
-}
-
-/// Runs a computation where it holds nobody up.
-pub(super) async fn off_the_async_threads<T: Send + 'static>(
-    compute: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, QueryError> {
-    let done = tokio::task::spawn_blocking(compute).await;
-    done.map_err(|error| QueryError::Failed(error.to_string()))
 }
 
 /// Whether an execution ended well.
@@ -268,7 +265,8 @@ struct Owners<'a> {
 }
 
 impl<'a> Owners<'a> {
-    fn new(named: &[Span], links: &'a [ExecutionLink]) -> Self {
+    /// Of links, and of traces with a span that names its execution.
+    fn new(named: impl IntoIterator<Item = (Uuid, i64)>, links: &'a [ExecutionLink]) -> Self {
         let mut best: HashMap<Uuid, &ExecutionLink> = HashMap::new();
         for link in links {
             let known = best.entry(link.trace_id).or_insert(link);
@@ -281,11 +279,7 @@ impl<'a> Owners<'a> {
             by_trace.insert(*trace, link.execution_id);
         }
         // A span that names its execution outweighs what was found out about its trace.
-        for span in named {
-            if let Some(id) = span.execution_id {
-                by_trace.insert(span.trace_id, id);
-            }
-        }
+        by_trace.extend(named);
         let links = best.into_values().map(|link| (link.execution_id, link));
         Self {
             by_trace,

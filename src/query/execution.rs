@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::case::{BASELINE_WINDOW, off_the_async_threads, shared, succeeded};
+use super::case::{BASELINE_WINDOW, shared, succeeded};
 use super::report::{FoundSpan, RecentFailuresAndSpans};
 use super::{Arguments, Page, Query, QueryError};
 use crate::analysis::report::{Comparison, Diagnosis, JobTimeouts, Performance, TraceGaps};
@@ -82,7 +82,8 @@ impl Query {
         let mut case = cases.swap_remove(0);
         case.siblings = siblings;
         let now = Utc::now();
-        off_the_async_threads(move || root_cause::diagnose(&case, &normal.baselines, now)).await
+        self.compute(move || root_cause::diagnose(&case, &normal.baselines, now))
+            .await
     }
 
     /// Why a job's executions failed or were slow.
@@ -107,7 +108,7 @@ impl Query {
         let mut cases = self.cases(executions).await?;
         self.surround(&mut cases).await?;
         let now = Utc::now();
-        off_the_async_threads(move || job::analyse(&job.job_id, &cases, &normal.baselines, now))
+        self.compute(move || job::analyse(&job.job_id, &cases, &normal.baselines, now))
             .await
     }
 
@@ -127,7 +128,7 @@ impl Query {
         let mut cases = self.cases(vec![execution]).await?;
         self.surround(&mut cases).await?;
         let case = cases.swap_remove(0);
-        off_the_async_threads(move || {
+        self.compute(move || {
             let others = wider.iter().flat_map(|wider| &wider.cohort);
             let others = others.filter(|case| case.execution.model_id != model);
             let candidates = normal.cohort.iter().chain(others);
@@ -171,9 +172,8 @@ impl Query {
         } else {
             Vec::new()
         };
-        let report = off_the_async_threads(move || {
-            failures::recent(total, &cases, limit, &normal.baselines, now)
-        });
+        let report =
+            self.compute(move || failures::recent(total, &cases, limit, &normal.baselines, now));
         Ok(RecentFailuresAndSpans {
             report: report.await?,
             failed_spans: (!failed_spans.is_empty()).then_some(failed_spans),
@@ -221,8 +221,7 @@ impl Query {
         let previous = self.window(selection, before, from).await?;
         let counted: usize = current.executions.iter().map(|some| some.count).sum();
         let regions = Regions::default();
-        let done =
-            off_the_async_threads(move || performance::analyse(&current, &previous, &regions));
+        let done = self.compute(move || performance::analyse(&current, &previous, &regions));
         let mut report = done.await?;
         if counted >= MAX_COUNTED as usize {
             report.notes.push(format!(
@@ -313,7 +312,7 @@ impl Query {
         let unlinked = SpanQuestion::Unlinked { from, to };
         let mut unlinked = self.store.spans(&unlinked, MAX_SIBLINGS).await?;
         unlinked.retain(|span| span.trace_id != view.trace_id);
-        off_the_async_threads(move || {
+        self.compute(move || {
             gaps::find(
                 view.trace_id,
                 &view.spans,

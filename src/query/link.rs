@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::case::{interval, off_the_async_threads};
+use super::case::interval;
 use super::{Query, QueryError};
 use crate::correlate::{Correlation, Knowledge, Surroundings, executions, traces};
 use crate::model::{Execution, ExecutionLink, Regions, Span};
@@ -53,7 +53,8 @@ impl Query {
         let printed = SpanQuestion::Printed { from, to };
         let printed = self.store.spans(&printed, PRINTED).await?;
         let wanted: HashSet<i64> = alone.iter().map(|execution| execution.id).collect();
-        off_the_async_threads(move || join(written, printed, &rows, &wanted)).await
+        self.compute(move || join(written, printed, &rows, &wanted))
+            .await
     }
 }
 

@@ -16,7 +16,7 @@ const WORTH: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Memory<V> {
     slots: Mutex<HashMap<String, Arc<Slot<V>>>>,
-    /// Values kept at once; beyond that all are forgotten, which only ever costs time.
+    /// Values kept at once; beyond that the oldest is forgotten, which only ever costs time.
     most: usize,
     /// How many times as long a value is kept as it took: what it may cost at most, upside down.
     times: u32,
@@ -48,6 +48,12 @@ impl<V: Clone> Memory<V> {
             times,
             longest,
         }
+    }
+
+    /// The value that is kept under this key.
+    pub(super) fn fresh(&self, key: &str) -> Option<V> {
+        let slot = lock(&self.slots).get(key).map(Arc::clone)?;
+        slot.fresh(1)
     }
 
     /// The value that is kept under this key, or the one that `find` finds.
@@ -89,8 +95,13 @@ impl<V: Clone> Memory<V> {
         let mut slots = lock(&self.slots);
         if slots.len() >= self.most && !slots.contains_key(&key) {
             slots.retain(|_, slot| slot.fresh(2).is_some());
-            if slots.len() >= self.most {
-                slots.clear();
+        }
+        if slots.len() >= self.most && !slots.contains_key(&key) {
+            let found = slots
+                .iter()
+                .filter_map(|(key, slot)| Some((slot.found()?, key)));
+            if let Some(oldest) = found.min().map(|(_, key)| key.clone()) {
+                slots.remove(&oldest);
             }
         }
         let slot = slots.entry(key).or_insert_with(|| {
@@ -104,6 +115,10 @@ impl<V: Clone> Memory<V> {
 }
 
 impl<V: Clone> Slot<V> {
+    fn found(&self) -> Option<Instant> {
+        lock(&self.kept).as_ref().map(|kept| kept.found)
+    }
+
     fn fresh(&self, times: u32) -> Option<V> {
         let kept = lock(&self.kept);
         let kept = kept.as_ref()?;

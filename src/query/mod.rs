@@ -40,7 +40,7 @@ pub use trace::TraceView;
 
 use self::case::Normal;
 use self::memory::Memory;
-use crate::store::{Store, StoreError};
+use crate::store::{Questions, Store, StoreError};
 
 /// What can go wrong with a question.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,9 @@ pub enum QueryError {
 /// Asks questions of a store.
 #[derive(Debug, Clone)]
 pub struct Query {
-    store: Arc<dyn Store>,
+    /// What is asked: each statement by itself, or those of one answer together.
+    store: Arc<dyn Questions>,
+    whole: Arc<dyn Store>,
     sources: Option<Sources>,
     memories: Arc<Memories>,
 }
@@ -111,10 +113,29 @@ impl Query {
     /// Questions to this store.
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self {
-            store,
+            store: Arc::clone(&store) as Arc<dyn Questions>,
+            whole: store,
             sources: None,
             memories: Arc::new(Memories::new()),
         }
+    }
+
+    /// The same for one answer: what it finds fits together, and costs one transaction.
+    fn of_one_moment(&self) -> Self {
+        Self {
+            store: self.whole.snapshot(),
+            ..self.clone()
+        }
+    }
+
+    /// Runs a computation where it holds nobody up: neither other questions nor a connection.
+    async fn compute<T: Send + 'static>(
+        &self,
+        compute: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, QueryError> {
+        self.store.rest().await;
+        let done = tokio::task::spawn_blocking(compute).await;
+        done.map_err(|error| QueryError::Failed(error.to_string()))
     }
 
     /// Questions that also know how collecting goes.

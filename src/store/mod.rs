@@ -178,25 +178,9 @@ pub struct Written {
     pub began: BTreeSet<i64>,
 }
 
-/// A database that keeps spans.
+/// What can be asked of a database.
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug {
-    /// Creates or completes the schema; only ever adds. Safe to run at every start and by several
-    /// processes at once.
-    async fn migrate(&self) -> Result<(), StoreError>;
-
-    /// Stores a batch in one transaction.
-    async fn write(&self, batch: &Batch) -> Result<Written, StoreError>;
-
-    /// How many writes may usefully run side by side.
-    fn writers(&self) -> usize;
-
-    /// Where a source resumes; `None` when it was never seen.
-    async fn checkpoint(&self, source: &str) -> Result<Option<Value>, StoreError>;
-
-    /// Takes, renews or gives back leases; one answer for each name.
-    async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>, StoreError>;
-
+pub trait Questions: Send + Sync + std::fmt::Debug {
     /// Spans, ordered by start and span id; at most `limit`.
     async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError>;
 
@@ -239,6 +223,34 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         from: DateTime<Utc>,
         to: DateTime<Utc>,
     ) -> Result<Vec<LossEntry>, StoreError>;
+
+    /// Gives back what is held between questions, before a longer pause and at the end; more may be
+    /// asked afterwards.
+    async fn rest(&self) {}
+}
+
+/// A database that keeps spans.
+#[async_trait]
+pub trait Store: Questions {
+    /// Creates or completes the schema; only ever adds. Safe to run at every start and by several
+    /// processes at once.
+    async fn migrate(&self) -> Result<(), StoreError>;
+
+    /// Stores a batch in one transaction.
+    async fn write(&self, batch: &Batch) -> Result<Written, StoreError>;
+
+    /// How many writes may usefully run side by side.
+    fn writers(&self) -> usize;
+
+    /// Where a source resumes; `None` when it was never seen.
+    async fn checkpoint(&self, source: &str) -> Result<Option<Value>, StoreError>;
+
+    /// Takes, renews or gives back leases; one answer for each name.
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>, StoreError>;
+
+    /// Questions about one moment of the database, over one connection at most: taken with the first of
+    /// them, given back by [`Questions::rest`]. The embedded store answers each as of its own moment.
+    fn snapshot(&self) -> Arc<dyn Questions>;
 
     /// Deletes what is old, one step of it.
     async fn sweep(&self, sweep: &Sweep) -> Result<Swept, StoreError>;

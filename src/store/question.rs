@@ -10,7 +10,8 @@ use uuid::Uuid;
 pub enum SpanQuestion {
     /// All spans of the traces.
     Traces(Vec<Uuid>),
-    /// All spans that carry one of the execution ids in their column.
+    /// All spans of the traces that belong to one of the executions: by a link, or because one of their
+    /// spans carries the execution's id in its column.
     Executions(Vec<i64>),
     /// Spans whose trace id lies between two ids, both included: a prefix that a person typed.
     TraceRange(Uuid, Uuid),

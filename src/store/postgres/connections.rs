@@ -29,7 +29,7 @@ const UNUSED: Duration = Duration::from_secs(300);
 const LIFE: Duration = Duration::from_secs(1800);
 
 /// A bounded number of connections, made when they are needed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Connections {
     pool: Pool<Dialer>,
 }
@@ -81,6 +81,7 @@ impl Connections {
 }
 
 /// A connection in use; dropping it closes it.
+#[derive(Debug)]
 pub(super) struct Lent {
     /// There until the end.
     object: Option<Object<Dialer>>,

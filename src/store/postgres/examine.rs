@@ -3,6 +3,7 @@
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
+use super::question::Ask as _;
 use super::{PostgresStore, index, read, row};
 use crate::store::examine::{Examination, SpanWriter};
 use crate::store::{StoreError, migration};

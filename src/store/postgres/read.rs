@@ -63,7 +63,14 @@ pub(super) fn query<'q>(sql: &'static str) -> Query<'q> {
 pub(super) fn spans(question: &SpanQuestion, limit: u32) -> Query<'_> {
     let query = match question {
         SpanQuestion::Traces(ids) => query(spans!("s.trace_id = any($1)", "$2")).bind(ids),
-        SpanQuestion::Executions(ids) => query(spans!("s.execution_id = any($1)", "$2")).bind(ids),
+        // An array, so that the traces are looked up by the index, however many are expected.
+        SpanQuestion::Executions(ids) => query(spans!(
+            "s.trace_id = any(array(select l.trace_id from beacon_collector.execution_links l \
+             where l.execution_id = any($1) union \
+             select n.trace_id from public.trace_spans n where n.execution_id = any($1)))",
+            "$2"
+        ))
+        .bind(ids),
         SpanQuestion::TraceRange(low, high) => query(spans!("s.trace_id between $1 and $2", "$3"))
             .bind(low)
             .bind(high),

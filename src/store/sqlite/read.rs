@@ -95,8 +95,15 @@ fn span_query(question: &SpanQuestion) -> Query {
                 .bind(json!(ids).to_string())
         }
         SpanQuestion::Executions(ids) => {
-            sqlx::query(spans!("s.execution_id in (select value from json_each(?))"))
-                .bind(json!(ids).to_string())
+            let ids = json!(ids).to_string();
+            sqlx::query(spans!(
+                "s.trace_id in (select l.trace_id from execution_links l \
+                 where l.execution_id in (select value from json_each(?)) union \
+                 select n.trace_id from trace_spans n \
+                 where n.execution_id in (select value from json_each(?)))"
+            ))
+            .bind(ids.clone())
+            .bind(ids)
         }
         SpanQuestion::TraceRange(low, high) => sqlx::query(spans!("s.trace_id between ? and ?"))
             .bind(low.to_string())

@@ -360,3 +360,43 @@ async fn a_connection_that_breaks_before_the_commit_is_answered_costs_no_row_and
         assert_eq!(db.dump().await.len(), number + 1, "{text}");
     }
 }
+
+#[tokio::test]
+async fn questions_of_one_snapshot_see_one_moment_and_give_their_connection_back() {
+    let db = of_the_runner().await;
+    // One connection to ask with, one that writes.
+    let store = store::open_with(&db.url, Some(2)).await.unwrap();
+    store.migrate().await.unwrap();
+    store.write(&batch([start("abc12345", 0)])).await.unwrap();
+    let (low, high) = (Uuid::nil(), Uuid::max());
+    let all = SpanQuestion::SpanRange(low, high);
+
+    let snapshot = store.snapshot();
+    assert_eq!(snapshot.spans(&all, 10).await.unwrap().len(), 1);
+    store.write(&batch([start("abc12346", 0)])).await.unwrap();
+    assert_eq!(snapshot.spans(&all, 10).await.unwrap().len(), 1);
+    assert_eq!(store.spans(&all, 10).await.unwrap().len(), 2);
+    // More than there are connections, each given back before the next is taken, also after a refusal.
+    let mut resting = vec![snapshot];
+    for _ in 0..5 {
+        resting.last().unwrap().rest().await;
+        let next = store.snapshot();
+        let refused = next.links_of_executions(&[]).await;
+        assert_eq!(refused.unwrap(), []);
+        next.rest().await;
+        db.execute("alter table beacon_collector.execution_links rename to hidden")
+            .await;
+        assert!(next.links_of_executions(&[1]).await.is_err());
+        db.execute("alter table beacon_collector.hidden rename to execution_links")
+            .await;
+        assert_eq!(next.spans(&all, 10).await.unwrap().len(), 2);
+        resting.push(next);
+    }
+    resting.last().unwrap().rest().await;
+    // What was left out of a snapshot's moment is in that of the next question after a rest.
+    assert_eq!(resting[0].spans(&all, 10).await.unwrap().len(), 2);
+    drop(resting);
+    // A snapshot that is dropped in the middle takes nothing with it.
+    assert_eq!(store.spans(&all, 10).await.unwrap().len(), 2);
+    store.close().await;
+}

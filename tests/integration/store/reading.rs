@@ -1,7 +1,7 @@
 //! Each question finds what it asks for, in the order that it promises, whoever wrote the rows.
 
-use beacon_collector::model::{Execution, Span, SpanStatus, Tally, meta};
-use beacon_collector::store::{ExecutionQuestion, SpanQuestion, Window};
+use beacon_collector::model::{Execution, ExecutionLink, Span, SpanStatus, Tally, meta};
+use beacon_collector::store::{Batch, ExecutionQuestion, SpanQuestion, Window};
 use chrono::SecondsFormat;
 use serde_json::json;
 use uuid::Uuid;
@@ -11,6 +11,7 @@ use crate::support::lines::{at, batch, start, success};
 
 on_every_store!(
     spans_are_found_by_trace_execution_and_ranges_of_ids,
+    an_execution_finds_the_whole_of_the_traces_that_are_linked_to_it,
     only_open_spans_of_ours_are_swept,
     failed_spans_come_newest_first,
     a_window_shows_the_asked_services,
@@ -76,6 +77,30 @@ async fn spans_are_found_by_trace_execution_and_ranges_of_ids(db: Database) {
     assert_eq!(ask(&db, all).await, by_log_id);
     let two = db.store.spans(&SpanQuestion::Traces(vec![trace]), 2).await;
     assert_eq!(ids(&two.unwrap()), [3, 1]);
+}
+
+async fn an_execution_finds_the_whole_of_the_traces_that_are_linked_to_it(db: Database) {
+    theirs(&db, 1, "runner", "completed", 5).await;
+    theirs(&db, 2, "router", "completed", 6).await;
+    // One of them names another execution, and a link says that the trace is 5's.
+    db.execute("update trace_spans set execution_id = null where service = 'router'")
+        .await;
+    let link = ExecutionLink {
+        trace_id: Uuid::from_u128(7),
+        execution_id: 5,
+        method: "fit".into(),
+        confidence: 0.9,
+    };
+    let links = Batch {
+        execution_links: vec![link],
+        ..Batch::default()
+    };
+    db.store.write(&links).await.unwrap();
+    for execution in [2379, 5] {
+        let found = ask(&db, SpanQuestion::Executions(vec![execution])).await;
+        assert_eq!(ids(&found), [1, 2], "{execution}");
+    }
+    assert_eq!(ask(&db, SpanQuestion::Executions(vec![6])).await, []);
 }
 
 async fn only_open_spans_of_ours_are_swept(db: Database) {
