@@ -19,6 +19,7 @@ mod line;
 mod link;
 mod metrics;
 mod pair;
+mod place;
 mod pulse;
 mod sink;
 mod stats;

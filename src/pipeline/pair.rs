@@ -5,17 +5,16 @@
 //! [`MAX_OPEN`] the oldest open ones leave early. That costs no correctness, because the store joins
 //! a late line with the stored row by the same rules ([`crate::model::reconcile`]).
 
-use std::collections::hash_map::{Entry, RandomState};
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use beacon_parsers::{Body, Envelope, Phase, Record, TraceLine, Traceback};
 use chrono::{DateTime, Utc};
 use smol_str::SmolStr;
-use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::line::{Reader, precision, scope_of};
+use super::place::{ByPlace, Place, Places};
 use crate::model::{Moment, Observation, Outcome, Precision, SpanKey, find_slot};
 use crate::untrusted::{MAX_TEXT, MAX_TRACEBACK, clean};
 
@@ -33,7 +32,7 @@ const ROW_OVERHEAD: usize = 300;
 pub struct Pairer {
     reader: Reader,
     places: Places,
-    spans: HashMap<Place, Vec<Tracked>>,
+    spans: ByPlace<Vec<Tracked>>,
     /// Places with something to hand on, each once per change of state.
     dirty: Vec<Place>,
     dirty_bytes: usize,
@@ -48,9 +47,6 @@ pub struct Pairer {
     unmatched: u64,
     evicted: u64,
 }
-
-/// Stands for a key: its hash, in which no two keys meet by chance.
-type Place = u128;
 
 /// Container and function call: a container goes on to other calls while a traceback is printed.
 type Origin = (SmolStr, Option<SmolStr>);
@@ -72,31 +68,13 @@ impl Tracked {
     }
 }
 
-/// Where keys stand. The seed is drawn, so that nobody can print keys that meet by intent.
-#[derive(Debug)]
-struct Places {
-    seed: u64,
-}
-
-impl Places {
-    fn new() -> Self {
-        let seed = RandomState::new().hash_one(0);
-        Self { seed }
-    }
-
-    fn of(&self, key: &SpanKey) -> Place {
-        let scope = xxh3_64_with_seed(key.scope.as_bytes(), self.seed);
-        xxh3_128_with_seed(key.log_id.as_bytes(), scope)
-    }
-}
-
 impl Pairer {
     /// A pairer for a stream of this source.
     pub fn new(source: Arc<str>) -> Self {
         Self {
             reader: Reader::new(source.into()),
             places: Places::new(),
-            spans: HashMap::new(),
+            spans: ByPlace::default(),
             dirty: Vec::new(),
             dirty_bytes: 0,
             order: VecDeque::new(),
@@ -330,8 +308,8 @@ fn origin_of(envelope: &Envelope<'_>) -> Origin {
 /// Running numbers for spans whose lines carry no time; the older half is forgotten when full.
 #[derive(Debug, Default)]
 struct Timeless {
-    young: HashMap<Place, (u32, bool)>,
-    old: HashMap<Place, (u32, bool)>,
+    young: ByPlace<(u32, bool)>,
+    old: ByPlace<(u32, bool)>,
 }
 
 impl Timeless {

@@ -148,9 +148,22 @@ fn fit(map: &mut Map<String, Value>, list: &str, page: Page, cap: usize) {
     lists.note(map, list, page, shortened);
 }
 
-fn size(map: &Map<String, Value>) -> usize {
-    // Writing plain values to a String can't fail.
-    serde_json::to_string(map).map_or(0, |text| text.len())
+/// Bytes of its JSON text.
+fn size<T: Serialize>(value: &T) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Writing plain values to a counter can't fail.
+    let _ = serde_json::to_writer(&mut count, value);
+    count.0
 }
 
 fn shorten_texts(value: &mut Value) {
@@ -194,16 +207,11 @@ fn cut_lists(map: &mut Map<String, Value>, room: usize) {
             .values_mut()
             .filter_map(Value::as_array_mut)
             .filter(|items| items.len() > 1)
-            .max_by_key(|items| {
-                items
-                    .iter()
-                    .map(|item| item.to_string().len())
-                    .sum::<usize>()
-            });
+            .max_by_key(|items| items.iter().map(size).sum::<usize>());
         let Some(items) = heaviest else { return };
         let mut freed = 0;
         while freed < over && items.len() > 1 {
-            freed += items.pop().map_or(0, |item| item.to_string().len() + 1);
+            freed += items.pop().map_or(0, |item| size(&item) + 1);
         }
     }
 }

@@ -94,7 +94,7 @@ impl<V: Clone> Memory<V> {
     fn slot(&self, key: String) -> Arc<Slot<V>> {
         let mut slots = lock(&self.slots);
         if slots.len() >= self.most && !slots.contains_key(&key) {
-            slots.retain(|_, slot| slot.fresh(2).is_some());
+            slots.retain(|_, slot| slot.is_good(2));
         }
         if slots.len() >= self.most && !slots.contains_key(&key) {
             let found = slots
@@ -121,8 +121,20 @@ impl<V: Clone> Slot<V> {
 
     fn fresh(&self, times: u32) -> Option<V> {
         let kept = lock(&self.kept);
-        let kept = kept.as_ref()?;
-        (kept.found.elapsed() < kept.good * times).then(|| kept.value.clone())
+        let good = kept.as_ref().filter(|kept| kept.is_good(times));
+        good.map(|kept| kept.value.clone())
+    }
+
+    fn is_good(&self, times: u32) -> bool {
+        lock(&self.kept)
+            .as_ref()
+            .is_some_and(|kept| kept.is_good(times))
+    }
+}
+
+impl<V> Kept<V> {
+    fn is_good(&self, times: u32) -> bool {
+        self.found.elapsed() < self.good * times
     }
 }
 
