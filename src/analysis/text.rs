@@ -144,8 +144,14 @@ fn push_space(words: &mut String) {
 /// The terms of all rules, sought in one pass over a text (Aho and Corasick, 1975).
 struct Terms {
     automaton: AhoCorasick,
-    /// Each rule with the numbers of its terms: the groups, and what must not be there.
-    rules: Vec<(&'static Rule, Vec<Vec<usize>>, Vec<usize>)>,
+    rules: Vec<Numbered>,
+}
+
+/// A rule with the numbers of its terms.
+struct Numbered {
+    rule: &'static Rule,
+    all: Vec<Vec<usize>>,
+    unless: Vec<usize>,
 }
 
 impl Terms {
@@ -159,15 +165,13 @@ impl Terms {
                 patterns.len() - 1
             })
         };
-        let rules = rules().map(|rule| {
-            let groups = rule.all.iter();
-            let groups = groups.map(|group| group.iter().map(|term| number(term)).collect());
-            let groups = groups.collect();
-            (
-                rule,
-                groups,
-                rule.unless.iter().map(|term| number(term)).collect(),
-            )
+        let mut number_all = |terms: &&'static [&'static str]| -> Vec<usize> {
+            terms.iter().map(|term| number(term)).collect()
+        };
+        let rules = rules().map(|rule| Numbered {
+            rule,
+            all: rule.all.iter().map(&mut number_all).collect(),
+            unless: number_all(&rule.unless),
         });
         let rules = rules.collect();
         let automaton = AhoCorasick::new(patterns).ok()?;
@@ -184,12 +188,10 @@ impl Terms {
         for term in terms.automaton.find_overlapping_iter(words) {
             found[term.pattern().as_usize()] = true;
         }
-        let any_of = |group: &Vec<usize>| group.iter().any(|term| found[*term]);
-        let apply = terms
-            .rules
-            .iter()
-            .filter(|(_, groups, unless)| groups.iter().all(any_of) && !any_of(unless));
-        apply.map(|(rule, ..)| *rule).collect()
+        let any_of = |terms: &Vec<usize>| terms.iter().any(|term| found[*term]);
+        let apply = terms.rules.iter();
+        let apply = apply.filter(|one| one.all.iter().all(any_of) && !any_of(&one.unless));
+        apply.map(|one| one.rule).collect()
     }
 }
 
@@ -271,7 +273,7 @@ mod tests {
     fn a_rule_applies_where_each_group_has_a_term_at_the_beginning_of_a_word() {
         let simple = |words: &str, rule: &Rule| {
             let has = |term: &&str| words.contains(&format!(" {term}"));
-            let any_of = |terms: &&[&str]| terms.iter().any(|term| has(term));
+            let any_of = |terms: &&[&str]| terms.iter().any(has);
             rule.all.iter().all(any_of) && !any_of(&rule.unless)
         };
         for text in [

@@ -12,32 +12,34 @@ mod examine;
 mod fault;
 mod index;
 mod migrate;
+mod question;
 mod read;
 mod row;
+mod snapshot;
 mod sweep;
 mod url;
 mod write;
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
+use sqlx::Connection;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{Connection, Row};
 
 use self::abandoned::Abandoned;
 use self::connections::{Connections, Lent};
 use self::distribute::Distribution;
 use self::fault::Fault;
+use self::question::Ask;
+use self::snapshot::Snapshot;
 use self::write::{Care, Table};
 use super::{
-    Batch, Claim, Examination, ExecutionQuestion, Lease, SHARDS, Second, SpanQuestion, Store,
-    StoreError, Sweep, Swept, TableSize, Window, Written, migration,
+    Batch, Claim, Examination, Lease, Questions, SHARDS, Store, StoreError, Sweep, Swept,
+    TableSize, Written, migration,
 };
-use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
 
 /// First key of our advisory locks, "beac" in ASCII; the second is a shard or one of the two below.
 const LOCKS: i32 = 0x6265_6163;
@@ -50,8 +52,9 @@ const WRITE: Duration = Duration::from_secs(30);
 const READ: Duration = Duration::from_secs(10);
 const BEGIN_CHANGE: &str = "begin isolation level read committed; \
     set local statement_timeout = '5s'; set local lock_timeout = '2s'";
-const BEGIN_READ: &str =
-    "begin isolation level read committed read only; set local statement_timeout = '5s'";
+// Compiling a statement takes longer than running any of ours.
+const BEGIN_READ: &str = "begin isolation level read committed read only; \
+    set local statement_timeout = '5s'; set local jit = off";
 /// Attempts at one batch when it loses races.
 const ATTEMPTS: u32 = 3;
 /// A write for each shard and a question beside them.
@@ -69,7 +72,7 @@ pub struct PostgresStore {
     connections: Connections,
     abandoned: Abandoned,
     // The runner makes its tables when it first starts, which may be after us.
-    has_runner_tables: AtomicBool,
+    has_runner_tables: Arc<AtomicBool>,
     // As the last migration found it.
     table: Mutex<Table>,
 }
@@ -86,7 +89,7 @@ impl PostgresStore {
         Ok(Self {
             connections,
             abandoned: Abandoned::default(),
-            has_runner_tables: AtomicBool::new(false),
+            has_runner_tables: Arc::default(),
             table: Mutex::default(),
         })
     }
@@ -137,17 +140,6 @@ impl PostgresStore {
         result
     }
 
-    async fn ask(
-        &self,
-        action: &'static str,
-        query: read::Query<'_>,
-    ) -> Result<Vec<PgRow>, StoreError> {
-        match self.answer(BEGIN_READ, query).await {
-            Ok(rows) => Ok(rows),
-            Err(fault) => Err(fault.sort(action)),
-        }
-    }
-
     async fn answer(
         &self,
         begin: &'static str,
@@ -160,21 +152,6 @@ impl PostgresStore {
         };
         settle(conn, &result).await;
         result
-    }
-
-    /// Whether jobs and executions are there; asked again for as long as they are not.
-    async fn has_runner_tables(&self) -> Result<bool, StoreError> {
-        if self.has_runner_tables.load(Ordering::Relaxed) {
-            return Ok(true);
-        }
-        let query = read::query(
-            "select to_regclass('public.jobs') is not null \
-             and to_regclass('public.executions') is not null",
-        );
-        let rows = self.ask("look for executions", query).await?;
-        let there = rows.iter().any(|row| row.try_get(0).unwrap_or(false));
-        self.has_runner_tables.store(there, Ordering::Relaxed);
-        Ok(there)
     }
 }
 
@@ -196,6 +173,21 @@ async fn run(
     let rows = query.fetch_all(&mut *tx).await?;
     tx.commit().await?;
     Ok(rows)
+}
+
+#[async_trait]
+impl Ask for PostgresStore {
+    async fn ask(
+        &self,
+        action: &'static str,
+        query: read::Query<'_>,
+    ) -> Result<Vec<PgRow>, StoreError> {
+        (self.answer(BEGIN_READ, query).await).map_err(|fault| fault.sort(action))
+    }
+
+    fn runner_tables(&self) -> &AtomicBool {
+        &self.has_runner_tables
+    }
 }
 
 /// The statements of a migration, for people who run them themselves.
@@ -261,82 +253,8 @@ impl Store for PostgresStore {
         }
     }
 
-    async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError> {
-        let rows = self.ask("read spans", read::spans(question, limit)).await?;
-        Ok(rows.iter().map(row::span).collect())
-    }
-
-    async fn seconds(
-        &self,
-        from: chrono::DateTime<chrono::Utc>,
-        to: chrono::DateTime<chrono::Utc>,
-    ) -> Result<Vec<Second>, StoreError> {
-        let rows = self.ask("count spans", read::seconds(from, to)).await?;
-        Ok(rows.iter().map(row::second).collect())
-    }
-
-    async fn executions(
-        &self,
-        question: &ExecutionQuestion,
-        limit: u32,
-    ) -> Result<Vec<Execution>, StoreError> {
-        if !self.has_runner_tables().await? {
-            return Ok(Vec::new());
-        }
-        let query = read::executions(question, limit);
-        let rows = self.ask("read executions", query).await?;
-        Ok(rows.iter().map(row::execution).collect())
-    }
-
-    async fn count_executions(&self, question: &ExecutionQuestion) -> Result<u64, StoreError> {
-        if !self.has_runner_tables().await? {
-            return Ok(0);
-        }
-        let query = read::count_executions(question);
-        let rows = self.ask("count executions", query).await?;
-        let count = rows.first().and_then(|row| row::integer(row, 0));
-        Ok(count.unwrap_or(0).unsigned_abs())
-    }
-
-    async fn tally_executions(&self, window: &Window, most: u32) -> Result<Vec<Tally>, StoreError> {
-        if !self.has_runner_tables().await? {
-            return Ok(Vec::new());
-        }
-        let query = read::tally(window, most);
-        let rows = self.ask("count executions", query).await?;
-        Ok(rows.iter().map(row::tally).collect())
-    }
-
-    async fn job(&self, id: &str) -> Result<Option<Job>, StoreError> {
-        if !self.has_runner_tables().await? {
-            return Ok(None);
-        }
-        let rows = self.ask("read job", read::job(id)).await?;
-        Ok(rows.first().map(row::job))
-    }
-
-    async fn execution_links(
-        &self,
-        traces: &[uuid::Uuid],
-    ) -> Result<Vec<ExecutionLink>, StoreError> {
-        let query = read::links_of_traces(traces);
-        let rows = self.ask("read links", query).await?;
-        Ok(rows.iter().map(row::execution_link).collect())
-    }
-
-    async fn links_of_executions(&self, ids: &[i64]) -> Result<Vec<ExecutionLink>, StoreError> {
-        let query = read::links_of_executions(ids);
-        let rows = self.ask("read links", query).await?;
-        Ok(rows.iter().map(row::execution_link).collect())
-    }
-
-    async fn losses(
-        &self,
-        from: chrono::DateTime<chrono::Utc>,
-        to: chrono::DateTime<chrono::Utc>,
-    ) -> Result<Vec<LossEntry>, StoreError> {
-        let rows = self.ask("read losses", read::losses(from, to)).await?;
-        Ok(rows.iter().map(row::loss).collect())
+    fn snapshot(&self) -> Arc<dyn Questions> {
+        Arc::new(Snapshot::new(&self.connections, &self.has_runner_tables))
     }
 
     async fn sweep(&self, sweep: &Sweep) -> Result<Swept, StoreError> {

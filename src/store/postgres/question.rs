@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{read, row};
 use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
-use crate::store::{ExecutionQuestion, Questions, SpanQuestion, StoreError, Window};
+use crate::store::{ExecutionQuestion, Questions, Second, SpanQuestion, StoreError, Window};
 
 /// A way to the server.
 #[async_trait]
@@ -49,6 +49,15 @@ impl<A: Ask> Questions for A {
     async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError> {
         let rows = self.ask("read spans", read::spans(question, limit)).await?;
         Ok(rows.iter().map(row::span).collect())
+    }
+
+    async fn seconds(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<Second>, StoreError> {
+        let rows = self.ask("count spans", read::seconds(from, to)).await?;
+        Ok(rows.iter().map(row::second).collect())
     }
 
     async fn executions(

@@ -13,6 +13,7 @@ mod write;
 use std::future::Future;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,8 +23,8 @@ use sqlx::{Row, SqlitePool};
 
 use super::migration;
 use super::{
-    Batch, Claim, Examination, ExecutionQuestion, Lease, Second, SpanQuestion, Store, StoreError,
-    Sweep, Swept, TableSize, Window, Written,
+    Batch, Claim, Examination, ExecutionQuestion, Lease, Questions, Second, SpanQuestion, Store,
+    StoreError, Sweep, Swept, TableSize, Window, Written,
 };
 use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
 
@@ -37,7 +38,7 @@ const READ: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
 
 /// A SQLite file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
@@ -138,37 +139,7 @@ fn create(path: &Path) -> std::io::Result<()> {
 }
 
 #[async_trait]
-impl Store for SqliteStore {
-    async fn migrate(&self) -> Result<(), StoreError> {
-        self.apply_migrations()
-            .await
-            .map_err(|err| fault::sort("migrate", &err))
-    }
-
-    async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
-        write::write(&self.writer, batch)
-            .await
-            .map_err(|err| fault::sort("write spans", &err))
-    }
-
-    fn writers(&self) -> usize {
-        1
-    }
-
-    async fn checkpoint(&self, source: &str) -> Result<Option<Value>, StoreError> {
-        let query = sqlx::query("select position from checkpoints where source = ?").bind(source);
-        let row = self
-            .read("read checkpoint", query.fetch_optional(&self.readers))
-            .await?;
-        Ok(row.and_then(|row| row::json(&row, 0)))
-    }
-
-    async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>, StoreError> {
-        write::claim(&self.writer, claim)
-            .await
-            .map_err(|err| fault::sort("claim leases", &err))
-    }
-
+impl Questions for SqliteStore {
     async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError> {
         let answer = read::spans(&self.readers, question, limit);
         self.read("read spans", answer).await
@@ -226,6 +197,43 @@ impl Store for SqliteStore {
     ) -> Result<Vec<LossEntry>, StoreError> {
         let answer = read::losses(&self.readers, from, to);
         self.read("read losses", answer).await
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn migrate(&self) -> Result<(), StoreError> {
+        self.apply_migrations()
+            .await
+            .map_err(|err| fault::sort("migrate", &err))
+    }
+
+    async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
+        write::write(&self.writer, batch)
+            .await
+            .map_err(|err| fault::sort("write spans", &err))
+    }
+
+    fn writers(&self) -> usize {
+        1
+    }
+
+    async fn checkpoint(&self, source: &str) -> Result<Option<Value>, StoreError> {
+        let query = sqlx::query("select position from checkpoints where source = ?").bind(source);
+        let row = self
+            .read("read checkpoint", query.fetch_optional(&self.readers))
+            .await?;
+        Ok(row.and_then(|row| row::json(&row, 0)))
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>, StoreError> {
+        write::claim(&self.writer, claim)
+            .await
+            .map_err(|err| fault::sort("claim leases", &err))
+    }
+
+    fn snapshot(&self) -> Arc<dyn Questions> {
+        Arc::new(self.clone())
     }
 
     async fn sweep(&self, sweep: &Sweep) -> Result<Swept, StoreError> {

@@ -6,25 +6,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use beacon_collector::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
 use beacon_collector::store::{
-    Batch, Claim, Examination, ExecutionQuestion, Lease, Second, SpanQuestion, Store, StoreError,
-    Sweep, Swept, TableSize, Window, Written,
+    Batch, Claim, Examination, ExecutionQuestion, Lease, Questions, Second, SpanQuestion, Store,
+    StoreError, Sweep, Swept, TableSize, Window, Written,
 };
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// Counts the questions to another store.
+/// Counts the questions to another store, or to a snapshot of it.
 #[derive(Debug)]
-pub(crate) struct Counting {
-    inner: Arc<dyn Store>,
-    asked: AtomicUsize,
+pub(crate) struct Counting<Q: ?Sized> {
+    inner: Arc<Q>,
+    asked: Arc<AtomicUsize>,
 }
 
-impl Counting {
+impl Counting<dyn Store> {
     pub(crate) fn new(inner: Arc<dyn Store>) -> Arc<Self> {
         Arc::new(Self {
             inner,
-            asked: AtomicUsize::new(0),
+            asked: Arc::default(),
         })
     }
 
@@ -32,35 +32,17 @@ impl Counting {
     pub(crate) fn take(&self) -> usize {
         self.asked.swap(0, Ordering::Relaxed)
     }
+}
 
-    fn count(&self) -> &dyn Store {
+impl<Q: ?Sized> Counting<Q> {
+    fn count(&self) -> &Q {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        &*self.inner
+        &self.inner
     }
 }
 
 #[async_trait]
-impl Store for Counting {
-    async fn migrate(&self) -> Result<(), StoreError> {
-        self.inner.migrate().await
-    }
-
-    async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
-        self.inner.write(batch).await
-    }
-
-    fn writers(&self) -> usize {
-        self.inner.writers()
-    }
-
-    async fn checkpoint(&self, source: &str) -> Result<Option<Value>, StoreError> {
-        self.count().checkpoint(source).await
-    }
-
-    async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>, StoreError> {
-        self.inner.claim(claim).await
-    }
-
+impl<Q: Questions + ?Sized> Questions for Counting<Q> {
     async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError> {
         self.count().spans(question, limit).await
     }
@@ -107,6 +89,40 @@ impl Store for Counting {
         to: DateTime<Utc>,
     ) -> Result<Vec<LossEntry>, StoreError> {
         self.count().losses(from, to).await
+    }
+
+    async fn rest(&self) {
+        self.inner.rest().await;
+    }
+}
+
+#[async_trait]
+impl Store for Counting<dyn Store> {
+    async fn migrate(&self) -> Result<(), StoreError> {
+        self.inner.migrate().await
+    }
+
+    async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
+        self.inner.write(batch).await
+    }
+
+    fn writers(&self) -> usize {
+        self.inner.writers()
+    }
+
+    async fn checkpoint(&self, source: &str) -> Result<Option<Value>, StoreError> {
+        self.count().checkpoint(source).await
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>, StoreError> {
+        self.inner.claim(claim).await
+    }
+
+    fn snapshot(&self) -> Arc<dyn Questions> {
+        Arc::new(Counting {
+            inner: self.inner.snapshot(),
+            asked: Arc::clone(&self.asked),
+        })
     }
 
     async fn sweep(&self, sweep: &Sweep) -> Result<Swept, StoreError> {

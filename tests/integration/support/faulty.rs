@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use beacon_collector::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
 use beacon_collector::store::{
-    Batch, Claim, Examination, ExecutionQuestion, Lease, Second, SpanQuestion, Store, StoreError,
-    Sweep, Swept, TableSize, Window, Written,
+    Batch, Claim, Examination, ExecutionQuestion, Lease, Questions, Second, SpanQuestion, Store,
+    StoreError, Sweep, Swept, TableSize, Window, Written,
 };
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -63,50 +63,7 @@ impl Faulty {
 }
 
 #[async_trait]
-impl Store for Faulty {
-    async fn migrate(&self) -> Result<(), StoreError> {
-        match self.draw() {
-            0..8 => Err(self.away()),
-            _ => self.inner.migrate().await,
-        }
-    }
-
-    async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
-        match self.draw() {
-            0..2 => Err(self.away()),
-            5 if self.refuses.swap(false, Relaxed) => Err(StoreError::Refused {
-                action: "write",
-                reason: "drawn by lot".into(),
-                remedy: "somebody helps",
-            }),
-            // Stored, but the answer is lost.
-            2..4 => {
-                self.inner.write(batch).await?;
-                Err(self.away())
-            }
-            4 => {
-                tokio::time::sleep(Duration::from_millis(2_300)).await;
-                Err(self.away())
-            }
-            _ => self.inner.write(batch).await,
-        }
-    }
-
-    fn writers(&self) -> usize {
-        3
-    }
-
-    async fn checkpoint(&self, source: &str) -> Result<Option<Value>, StoreError> {
-        match self.draw() {
-            0..8 => Err(self.away()),
-            _ => self.inner.checkpoint(source).await,
-        }
-    }
-
-    async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>, StoreError> {
-        self.inner.claim(claim).await
-    }
-
+impl Questions for Faulty {
     async fn spans(&self, question: &SpanQuestion, limit: u32) -> Result<Vec<Span>, StoreError> {
         self.inner.spans(question, limit).await
     }
@@ -153,6 +110,56 @@ impl Store for Faulty {
         to: DateTime<Utc>,
     ) -> Result<Vec<LossEntry>, StoreError> {
         self.inner.losses(from, to).await
+    }
+}
+
+#[async_trait]
+impl Store for Faulty {
+    async fn migrate(&self) -> Result<(), StoreError> {
+        match self.draw() {
+            0..8 => Err(self.away()),
+            _ => self.inner.migrate().await,
+        }
+    }
+
+    async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
+        match self.draw() {
+            0..2 => Err(self.away()),
+            5 if self.refuses.swap(false, Relaxed) => Err(StoreError::Refused {
+                action: "write",
+                reason: "drawn by lot".into(),
+                remedy: "somebody helps",
+            }),
+            // Stored, but the answer is lost.
+            2..4 => {
+                self.inner.write(batch).await?;
+                Err(self.away())
+            }
+            4 => {
+                tokio::time::sleep(Duration::from_millis(2_300)).await;
+                Err(self.away())
+            }
+            _ => self.inner.write(batch).await,
+        }
+    }
+
+    fn writers(&self) -> usize {
+        3
+    }
+
+    async fn checkpoint(&self, source: &str) -> Result<Option<Value>, StoreError> {
+        match self.draw() {
+            0..8 => Err(self.away()),
+            _ => self.inner.checkpoint(source).await,
+        }
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>, StoreError> {
+        self.inner.claim(claim).await
+    }
+
+    fn snapshot(&self) -> Arc<dyn Questions> {
+        self.inner.snapshot()
     }
 
     async fn sweep(&self, sweep: &Sweep) -> Result<Swept, StoreError> {
