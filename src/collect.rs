@@ -192,7 +192,7 @@ impl Collection {
                 .unwrap_or_else(|error| Err(SourceError::Abnormal(error.to_string())));
             match &ended {
                 Ok(()) => out.status.enter(SourceState::Ended),
-                Err(error) if error.is_shutdown() => {}
+                Err(error) if error.is_shutdown() => out.status.stopped(),
                 Err(error) => out.status.enter(SourceState::Failed(error.to_string())),
             }
             ended

@@ -1,11 +1,37 @@
-//! The process's own log: structured, on stderr, filtered by `RUST_LOG` or a level that can be changed
-//! while it runs.
+//! What the process says of itself: its log, structured, on stderr, filtered by `RUST_LOG` or a level that
+//! can be changed while it runs; its figures; and, where a receiver is named, its traces and metrics by
+//! OTLP.
+//!
+//! Invariant: spans are for the export alone. Where there is none they are switched off where they are
+//! made, and lines of the log never carry them.
+
+mod export;
+mod figure;
+mod process;
+mod receiver;
+mod settings;
 
 use std::io::IsTerminal as _;
 
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
+
+pub use export::Export;
+pub use figure::{Figure, Labels, Say, Spread, encode, observe};
+pub use process::{ABOUT, PROCESS};
+
+/// Marks a span as failed, for this reason.
+pub fn fail(span: &tracing::Span, reason: &dyn std::fmt::Display) {
+    if !span.is_disabled() {
+        span.record("otel.status_code", "ERROR");
+        span.record("otel.status_description", reason.to_string());
+    }
+}
+
+/// The name that our own traces and metrics bear, whatever the service is called.
+pub const SCOPE: &str = "beacon_collector";
 
 /// How log records are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
@@ -42,8 +68,8 @@ impl Log {
     }
 }
 
-/// Starts logging. `RUST_LOG` overrides the level.
-pub fn init(format: LogFormat, level: &str) -> Log {
+/// Starts logging, and making spans where they are exported. `RUST_LOG` overrides the level of the log.
+pub fn init(format: LogFormat, level: &str, export: &Export) -> Log {
     let given = EnvFilter::try_from_default_env().ok();
     let fixed = given.is_some();
     let (filter, handle) = reload::Layer::new(given.unwrap_or_else(|| of_level(level)));
@@ -55,9 +81,20 @@ pub fn init(format: LogFormat, level: &str) -> Log {
         }
         LogFormat::Json => lines.json().boxed(),
     };
-    let started = tracing_subscriber::registry().with(filter).with(lines);
+    let lines = lines.with_filter(filter.and(filter_fn(|of| of.is_event())));
+    let spans = export.tracer().map(|tracer| {
+        let layer = tracing_opentelemetry::layer().with_tracer(tracer);
+        let layer = layer.with_location(false).with_threads(false);
+        let layer = layer.with_target(false).with_tracked_inactivity(false);
+        // Libraries make spans of their own, for the sending of ours among them.
+        layer.with_filter(filter_fn(|of| {
+            of.is_span() && of.target().starts_with(SCOPE)
+        }))
+    });
+    let started = tracing_subscriber::registry().with(lines).with(spans);
     // An error means that logging was started before, as tests do.
     drop(started.try_init());
+    export.announce();
     Log {
         filter: (!fixed).then_some(handle),
     }

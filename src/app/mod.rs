@@ -29,7 +29,7 @@ use crate::query::{Query, QueryError};
 use crate::render::{self, Paint};
 use crate::service::Starting;
 use crate::store::{self, Store, StoreError};
-use crate::telemetry::{self, Log};
+use crate::telemetry::{self, Export, Log};
 use crate::untrusted;
 
 /// How long blocking work may hold up the end of the process.
@@ -46,7 +46,17 @@ pub fn start(arguments: Arguments) -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     untrusted::configure(config.redact.clone());
-    let log = telemetry::init(config.log_format, &config.log_level);
+    // For all TLS of the process; an error means that it was done before.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::from(error).context("cannot start the runtime")),
+    };
+    let export = match stays(&arguments.command) {
+        true => Export::begin(runtime.handle()),
+        false => Export::default(),
+    };
+    let log = telemetry::init(config.log_format, &config.log_level, &export);
     if arguments
         .common
         .database
@@ -59,18 +69,18 @@ pub fn start(arguments: Arguments) -> ExitCode {
         );
     }
     use_small_pages();
-    // For all TLS of the process; an error means that it was done before.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&anyhow::Error::from(error).context("cannot start the runtime")),
-    };
     let done = runtime.block_on(dispatch(arguments, config, log));
+    export.end();
     runtime.shutdown_timeout(RUNTIME_STOP);
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
+}
+
+/// Whether a command runs for long: one that answers and ends has nothing to export, nor the time.
+const fn stays(command: &Option<Command>) -> bool {
+    matches!(command, None | Some(Command::Run(_) | Command::Mcp { .. }))
 }
 
 /// What tells about the program itself and so needs no configuration; `None` for everything else.

@@ -1,4 +1,4 @@
-//! The counters in the text form that Prometheus and OpenMetrics scrapers read.
+//! The figures of the collecting, and their text form that Prometheus and OpenMetrics scrapers read.
 //!
 //! Names follow Prometheus' conventions: a prefix of our own, base units, `_total` for counters.
 
@@ -9,18 +9,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, text::encode};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::encoding::{DescriptorEncoder, text::encode};
 use prometheus_client::registry::Registry;
 
 use super::stats::Stats;
 use crate::source::{SourceState, SourceStatus};
+use crate::telemetry::{self, ABOUT, Figure, Say};
 
-/// All counters as they are now; without a pipeline, only which program this is.
+/// All figures as they are now; without a pipeline, only which program this is.
 pub(super) fn render(stats: Option<&Arc<Stats>>) -> String {
-    let mut registry = Registry::with_prefix("beacon_collector");
+    let mut registry = Registry::with_prefix(telemetry::SCOPE);
     registry.register_collector(Box::new(Scrape(stats.cloned())));
     let mut text = String::new();
     // Writing to a String can't fail.
@@ -28,211 +26,220 @@ pub(super) fn render(stats: Option<&Arc<Stats>>) -> String {
     text
 }
 
+/// Has them exported, where that is configured.
+pub(super) fn observe(stats: &Arc<Stats>) {
+    for figures in ALL {
+        telemetry::observe(figures, stats);
+    }
+}
+
 #[derive(Debug)]
 struct Scrape(Option<Arc<Stats>>);
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let encoder = &mut encoder;
-        about(encoder)?;
+        telemetry::encode(ABOUT, &(), &mut encoder)?;
         let Some(stats) = &self.0 else {
             return Ok(());
         };
-        pipeline(stats, encoder)?;
-        delivery(stats, encoder)?;
-        tables(stats, encoder)?;
-        sources(stats, encoder)
+        ALL.iter()
+            .try_for_each(|figures| telemetry::encode(figures, &**stats, &mut encoder))
     }
 }
 
-fn pipeline(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let now = stats.snapshot();
-    let counters = [
-        (
-            "malformed_lines",
-            "Lines that began like a trace line and could not be read",
-            now.malformed,
-        ),
-        (
-            "quoted_lines",
-            "Lines that only quote a trace line",
-            now.quoted,
-        ),
-        ("cut_lines", "Lines cut at the length limit", now.cut),
-        (
-            "glued_lines",
-            "Lines that stood glued to the one before",
-            now.glued,
-        ),
-        (
-            "rejoined_lines",
-            "Lines put together again from two halves",
-            now.rejoined,
-        ),
-        (
-            "invalid_utf8_lines",
-            "Lines with bytes that are not UTF-8",
-            now.invalid_utf8,
-        ),
-        (
-            "unmatched_lines",
-            "Ends and steps whose start was not in memory",
-            now.unmatched,
-        ),
-        ("spans_inserted", "Rows inserted", now.inserted),
-        ("spans_updated", "Rows changed", now.updated),
-        (
-            "spans_rejected",
-            "Rows that the database refused, set aside",
-            now.rejected,
-        ),
-        ("batches", "Batches committed", now.batches),
-        (
-            "write_retries",
-            "Writes that failed and were tried again",
-            now.retries,
-        ),
-    ];
-    for (name, help, value) in counters {
-        counter(encoder, name, help, value)?;
-    }
-    Ok(())
+static ALL: [&[Figure<Stats>]; 4] = [PIPELINE, DELIVERY, TABLES, SOURCES];
+
+static PIPELINE: &[Figure<Stats>] = &[
+    Figure::counter(
+        "malformed_lines",
+        "Lines that began like a trace line and could not be read",
+        |stats, say| count(&stats.malformed, say),
+    ),
+    Figure::counter(
+        "quoted_lines",
+        "Lines that only quote a trace line",
+        |stats, say| count(&stats.quoted, say),
+    ),
+    Figure::counter(
+        "cut_lines",
+        "Lines cut at the length limit",
+        |stats, say| count(&stats.cut, say),
+    ),
+    Figure::counter(
+        "glued_lines",
+        "Lines that stood glued to the one before",
+        |stats, say| count(&stats.glued, say),
+    ),
+    Figure::counter(
+        "rejoined_lines",
+        "Lines put together again from two halves",
+        |stats, say| count(&stats.rejoined, say),
+    ),
+    Figure::counter(
+        "invalid_utf8_lines",
+        "Lines with bytes that are not UTF-8",
+        |stats, say| count(&stats.invalid_utf8, say),
+    ),
+    Figure::counter(
+        "unmatched_lines",
+        "Ends and steps whose start was not in memory",
+        |stats, say| count(&stats.unmatched, say),
+    ),
+    Figure::counter("spans_inserted", "Rows inserted", |stats, say| {
+        count(&stats.inserted, say);
+    }),
+    Figure::counter("spans_updated", "Rows changed", |stats, say| {
+        count(&stats.updated, say);
+    }),
+    Figure::counter(
+        "spans_rejected",
+        "Rows that the database refused, set aside",
+        |stats, say| count(&stats.rejected, say),
+    ),
+    Figure::counter("batches", "Batches committed", |stats, say| {
+        count(&stats.batches, say);
+    }),
+    Figure::counter(
+        "write_retries",
+        "Writes that failed and were tried again",
+        |stats, say| count(&stats.retries, say),
+    ),
+];
+
+static DELIVERY: &[Figure<Stats>] = &[
+    Figure::gauge(
+        "store_up",
+        "1 when the last write succeeded",
+        |stats, say| say(&[], truth(stats.store_trouble().is_none())),
+    ),
+    Figure::gauge(
+        "lag_seconds",
+        "Age of the oldest input that is not committed",
+        |stats, say| say(&[], stats.lag().as_secs_f64()),
+    ),
+    Figure::gauge(
+        "spool_bytes",
+        "Bytes that wait on disk for the database",
+        |stats, say| say(&[], stats.spool().0 as f64),
+    ),
+    Figure::gauge(
+        "spool_limit_bytes",
+        "Bytes that may wait on disk",
+        |stats, say| say(&[], stats.spool_limit() as f64),
+    ),
+    Figure::gauge(
+        "spool_oldest_seconds",
+        "Age of what waits longest on disk",
+        |stats, say| {
+            let (_, since) = stats.spool();
+            // A clock that was set back makes no negative age.
+            let age = since.and_then(|since| SystemTime::now().duration_since(since).ok());
+            say(&[], age.unwrap_or_default().as_secs_f64());
+        },
+    ),
+];
+
+static TABLES: &[Figure<Stats>] = &[
+    Figure::counter(
+        "retention_deleted_rows",
+        "Rows deleted because of their age",
+        |stats, say| count(&stats.deleted, say),
+    ),
+    Figure::gauge(
+        "table_bytes",
+        "Bytes of a table and of its indexes",
+        |stats, say| {
+            for size in stats.sizes() {
+                for (part, bytes) in [("rows", size.bytes), ("indexes", size.index_bytes)] {
+                    let labels = [("table", size.table.as_str()), ("part", part)];
+                    say(&labels, bytes as f64);
+                }
+            }
+        },
+    ),
+    Figure::gauge(
+        "table_rows",
+        "Rows of a table, as the database estimates",
+        |stats, say| {
+            for size in stats.sizes() {
+                if let Some(rows) = size.rows {
+                    say(&[("table", size.table.as_str())], rows as f64);
+                }
+            }
+        },
+    ),
+];
+
+static SOURCES: &[Figure<Stats>] = &[
+    Figure::counter("source_bytes", "Bytes read", |stats, say| {
+        counted(stats, |source| &source.bytes, say);
+    }),
+    Figure::counter("source_lines", "Lines read", |stats, say| {
+        counted(stats, |source| &source.lines, say);
+    }),
+    Figure::counter("source_trace_lines", "Trace lines read", |stats, say| {
+        counted(stats, |source| &source.trace_lines, say);
+    }),
+    Figure::counter(
+        "source_restarts",
+        "Times the source had to start again",
+        |stats, say| counted(stats, |source| &source.restarts, say),
+    ),
+    Figure::counter(
+        "source_lost_lines",
+        "Lines known to be lost",
+        |stats, say| counted(stats, |source| &source.lost, say),
+    ),
+    Figure::counter(
+        "source_gaps",
+        "Losses of an unknown number of lines",
+        |stats, say| counted(stats, |source| &source.gaps, say),
+    ),
+    Figure::gauge("source_up", "1 when the source runs", |stats, say| {
+        let is_up = |source: &SourceStatus| Some(truth(source.state() == SourceState::Running));
+        measured(stats, is_up, say);
+    }),
+    Figure::gauge(
+        "source_lag_seconds",
+        "Age of the oldest input of the source that is not committed",
+        |stats, say| {
+            let lags = stats.lags();
+            let lag = |source: &SourceStatus| lags.get(source.name());
+            let lag = |source: &SourceStatus| Some(lag(source).map_or(0.0, Duration::as_secs_f64));
+            measured(stats, lag, say);
+        },
+    ),
+    Figure::gauge(
+        "source_last_input_timestamp_seconds",
+        "When something was last read",
+        |stats, say| {
+            let last = |source: &SourceStatus| Some(source.last_input()?.timestamp() as f64);
+            measured(stats, last, say);
+        },
+    ),
+];
+
+fn count(counter: &AtomicU64, say: Say<'_>) {
+    say(&[], counter.load(Relaxed) as f64);
 }
 
-fn delivery(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let (spooled, since) = stats.spool();
-    // A clock that was set back makes no negative age.
-    let age = since.and_then(|since| SystemTime::now().duration_since(since).ok());
-    let store_up = if stats.store_trouble().is_none() {
-        1.0
-    } else {
-        0.0
-    };
-    let gauges = [
-        ("store_up", "1 when the last write succeeded", store_up),
-        (
-            "lag_seconds",
-            "Age of the oldest input that is not committed",
-            stats.lag().as_secs_f64(),
-        ),
-        (
-            "spool_bytes",
-            "Bytes that wait on disk for the database",
-            spooled as f64,
-        ),
-        (
-            "spool_limit_bytes",
-            "Bytes that may wait on disk",
-            stats.spool_limit() as f64,
-        ),
-        (
-            "spool_oldest_seconds",
-            "Age of what waits longest on disk",
-            age.unwrap_or_default().as_secs_f64(),
-        ),
-    ];
-    for (name, help, value) in gauges {
-        let metric = ConstGauge::new(value);
-        metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
-    }
-    Ok(())
+fn truth(is_so: bool) -> f64 {
+    f64::from(u8::from(is_so))
 }
 
-fn tables(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let help = "Rows deleted because of their age";
-    let deleted = stats.deleted.load(Relaxed);
-    counter(encoder, "retention_deleted_rows", help, deleted)?;
-    let sizes = stats.sizes();
-    let help = "Bytes of a table and of its indexes";
-    let mut family = encoder.encode_descriptor("table_bytes", help, None, MetricType::Gauge)?;
-    for size in &sizes {
-        for (part, bytes) in [("rows", size.bytes), ("indexes", size.index_bytes)] {
-            let labels = [("table", size.table.as_str()), ("part", part)];
-            ConstGauge::new(bytes as f64).encode(family.encode_family(&labels)?)?;
+/// A counter of every source.
+fn counted(stats: &Stats, field: fn(&SourceStatus) -> &AtomicU64, say: Say<'_>) {
+    let value = |source: &SourceStatus| Some(field(source).load(Relaxed) as f64);
+    measured(stats, value, say);
+}
+
+/// A value of every source that has it yet.
+fn measured(stats: &Stats, value: impl Fn(&SourceStatus) -> Option<f64>, say: Say<'_>) {
+    for source in stats.sources.all() {
+        if let Some(value) = value(&source) {
+            say(&[("source", &**source.name())], value);
         }
     }
-    let help = "Rows of a table, as the database estimates";
-    let mut family = encoder.encode_descriptor("table_rows", help, None, MetricType::Gauge)?;
-    for size in &sizes {
-        if let Some(rows) = size.rows {
-            let labels = [("table", size.table.as_str())];
-            ConstGauge::new(rows as f64).encode(family.encode_family(&labels)?)?;
-        }
-    }
-    Ok(())
-}
-
-/// Reads a gauge of a source; none where it has no value yet.
-type Gauge<'a> = &'a dyn Fn(&SourceStatus) -> Option<f64>;
-
-fn sources(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    type Field = fn(&SourceStatus) -> &AtomicU64;
-    let counters: [(&str, &str, Field); 6] = [
-        ("source_bytes", "Bytes read", |source| &source.bytes),
-        ("source_lines", "Lines read", |source| &source.lines),
-        ("source_trace_lines", "Trace lines read", |source| {
-            &source.trace_lines
-        }),
-        (
-            "source_restarts",
-            "Times the source had to start again",
-            |source| &source.restarts,
-        ),
-        ("source_lost_lines", "Lines known to be lost", |source| {
-            &source.lost
-        }),
-        (
-            "source_gaps",
-            "Losses of an unknown number of lines",
-            |source| &source.gaps,
-        ),
-    ];
-    let listed = stats.sources.all();
-    for (name, help, field) in counters {
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for source in &listed {
-            let metric = ConstCounter::new(field(source).load(Relaxed));
-            metric.encode(family.encode_family(&[("source", &**source.name())])?)?;
-        }
-    }
-    let lags = stats.lags();
-    let gauges: [(&str, &str, Gauge<'_>); 3] = [
-        ("source_up", "1 when the source runs", &|source| {
-            Some(f64::from(u8::from(source.state() == SourceState::Running)))
-        }),
-        (
-            "source_lag_seconds",
-            "Age of the oldest input of the source that is not committed",
-            &|source| Some(lags.get(source.name()).map_or(0.0, Duration::as_secs_f64)),
-        ),
-        (
-            "source_last_input_timestamp_seconds",
-            "When something was last read",
-            &|source| source.last_input().map(|at| at.timestamp() as f64),
-        ),
-    ];
-    for (name, help, value) in gauges {
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for source in &listed {
-            let Some(value) = value(source) else { continue };
-            let metric = ConstGauge::new(value);
-            metric.encode(family.encode_family(&[("source", &**source.name())])?)?;
-        }
-    }
-    Ok(())
-}
-
-/// What is said of a process that does not collect: which program it is.
-fn about(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let help = "1, with the version of the program";
-    let mut family = encoder.encode_descriptor("build_info", help, None, MetricType::Gauge)?;
-    let version = [("version", env!("CARGO_PKG_VERSION"))];
-    ConstGauge::new(1_i64).encode(family.encode_family(&version)?)
-}
-
-fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
-    let metric = ConstCounter::new(value);
-    metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
 }
 
 #[cfg(test)]

@@ -84,6 +84,7 @@ impl Pipeline {
     ) -> Result<Self, SinkError> {
         let stats = Arc::new(Stats::default());
         stats.spool_limit.store(spool.limit(), Relaxed);
+        metrics::observe(&stats);
         let (input, inbox) = mpsc::channel(INPUT_QUEUE);
         let mut tasks = tokio::task::JoinSet::new();
         let (outlets, ledger) = sink::spawn(&mut tasks, store, &spool, Arc::clone(&stats))?;

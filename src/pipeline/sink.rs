@@ -16,11 +16,14 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::ledger::Ledger;
 use super::pulse::Pulse;
 use super::stats::Stats;
 use crate::store::{Batch, Checkpoint, Entry, Lane, Spool, SpoolError, Store, StoreError, Written};
+use crate::telemetry;
 
 /// Parts waiting for each writer: one is being written, one is ready.
 const PART_QUEUE: usize = 1;
@@ -69,10 +72,32 @@ struct Shared {
 
 impl Shared {
     async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
-        self.prepared
-            .get_or_try_init(|| self.store.migrate())
-            .await?;
-        self.store.write(batch).await
+        let span = tracing::info_span!(
+            "write batch",
+            observations = batch.observations.len(),
+            spans = batch.spans.len(),
+            inserted = Empty,
+            updated = Empty,
+            rejected = Empty,
+            otel.status_code = Empty,
+            otel.status_description = Empty,
+        );
+        let write = async {
+            self.prepared
+                .get_or_try_init(|| self.store.migrate())
+                .await?;
+            self.store.write(batch).await
+        };
+        let written = write.instrument(span.clone()).await;
+        match &written {
+            Ok(written) => {
+                span.record("inserted", written.inserted);
+                span.record("updated", written.updated);
+                span.record("rejected", written.rejected);
+            }
+            Err(error) => telemetry::fail(&span, error),
+        }
+        written
     }
 }
 

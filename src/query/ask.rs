@@ -3,12 +3,15 @@
 use chrono::Utc;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::{
     Answer, Arguments, CollectorStatus, DEFAULT_CAP, FoundSpans, Page, Query, QueryError,
     RecentFailuresAndSpans, SearchFilter, Selection, Tool, TraceOverview,
 };
 use crate::analysis::report::{Comparison, Diagnosis, JobTimeouts, Performance, TraceGaps};
+use crate::telemetry;
 
 /// Failures listed unless the caller says how many.
 const DEFAULT_FAILURES: i64 = 10;
@@ -54,7 +57,8 @@ impl Query {
                 report => seal(tool, page, &report),
             })
         };
-        self.memories.answers.recall(key, find).await
+        let answer = self.memories.answers.recall(key, find);
+        as_span(tool, answer).await
     }
 
     /// Answers a tool's question for a reader who has no need of cuts.
@@ -63,7 +67,8 @@ impl Query {
         tool: Tool,
         arguments: Map<String, Value>,
     ) -> Result<Report, QueryError> {
-        Ok(self.fetch(tool, arguments).await?.0)
+        let report = as_span(tool, self.fetch(tool, arguments));
+        Ok(report.await?.0)
     }
 
     async fn fetch(
@@ -160,6 +165,24 @@ impl Query {
         given.finish()?;
         self.get_recent_failures(&selection, limit, page).await
     }
+}
+
+/// An answer in the making, as a span of our own telemetry that bears the tool's name.
+async fn as_span<T>(
+    tool: Tool,
+    answer: impl Future<Output = Result<T, QueryError>>,
+) -> Result<T, QueryError> {
+    let span = tracing::info_span!(
+        "answer",
+        tool = tool.name(),
+        otel.status_code = Empty,
+        otel.status_description = Empty,
+    );
+    let answer = answer.instrument(span.clone()).await;
+    if let Err(error) = &answer {
+        telemetry::fail(&span, error);
+    }
+    answer
 }
 
 fn seal<T: Serialize>(tool: Tool, page: Page, report: &T) -> Answer {

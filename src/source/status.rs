@@ -6,6 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
+use tracing::Span;
+use tracing::field::Empty;
+
+use crate::telemetry;
 
 /// Sources listed one by one; whoever pushes under further names is counted as [`OTHERS`].
 const MAX_LISTED: usize = 256;
@@ -76,6 +80,8 @@ pub struct SourceStatus {
     /// Losses whose number of lines nobody knows.
     pub gaps: AtomicU64,
     last_input: AtomicI64,
+    /// The attempt under way, as a span of our own telemetry.
+    attempt: Mutex<Option<Span>>,
 }
 
 impl SourceStatus {
@@ -115,7 +121,44 @@ impl SourceStatus {
             }
             _ => {}
         }
+        self.trace(&state);
         *known = state;
+    }
+
+    /// Enters that it was told to stop; its state stays what it was.
+    pub fn stopped(&self) {
+        let mut attempt = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(span) = attempt.take() {
+            span.record("ended", "stopped");
+        }
+    }
+
+    /// An attempt lasts from when the source runs until it does not; one that never ran has no length.
+    fn trace(&self, state: &SourceState) {
+        // As with the state: a panic leaves a whole value.
+        let mut attempt = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = || {
+            tracing::info_span!(
+                "read source",
+                source = &*self.name,
+                ended = Empty,
+                otel.status_code = Empty,
+                otel.status_description = Empty,
+            )
+        };
+        if *state == SourceState::Running {
+            attempt.get_or_insert_with(begin);
+            return;
+        }
+        let span = match (attempt.take(), state) {
+            (Some(span), _) => span,
+            (None, SourceState::Retrying(_) | SourceState::Failed(_)) => begin(),
+            (None, _) => return,
+        };
+        span.record("ended", state.as_str());
+        if let SourceState::Retrying(reason) | SourceState::Failed(reason) = state {
+            telemetry::fail(&span, reason);
+        }
     }
 
     /// Enters that something was read now: whoever waited for it runs again.

@@ -21,6 +21,7 @@ mod golden;
 mod keeping;
 mod linking;
 mod modal_cli;
+mod own_telemetry;
 mod pages;
 mod process;
 mod reference;

@@ -23,10 +23,12 @@ const TOOLS: &str = "Each question can be asked over MCP, over REST and on the c
     most a minute old. `docs/rest.md` tells about HTTP, tokens and errors.\n";
 
 const METRICS: &str = "`GET /metrics` in OpenMetrics text, for Prometheus and its kin. Counters count from the start of the \
-    process; a name ends in `_total` where it is scraped as a counter.\n\n| metric | kind | |\n| --- | --- | --- |\n";
+    process; a name ends in `_total` where it is scraped as a counter. Sent by OTLP ([operating.md](operating.md#its-own-traces-and-metrics)), \
+    `beacon_collector_lag_seconds` is `beacon_collector.lag_seconds` in `s`, and so all of them.\n\n| metric | kind | |\n| --- | --- | --- |\n";
 
 const CONFIGURATION: &str = "Nothing has to be configured. What `beacon-collector config init` prints is a file with every key, its \
-    default and what it means; `beacon-collector check-config --config FILE` says what holds and where it was set.\n";
+    default and what it means; `beacon-collector check-config --config FILE` says what holds and where it was set. \
+    Sending its own traces and metrics is turned on by OpenTelemetry's variables alone: [operating.md](operating.md#its-own-traces-and-metrics).\n";
 
 const CLI: &str = "What `--help` says, of every command. Exit codes: 0 done, 1 it failed while running, 2 wrong usage or \
     configuration.\n";

@@ -22,11 +22,14 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::stats::Stats;
 use crate::correlate::Knowledge;
 use crate::model::Regions;
 use crate::store::{Store, StoreError};
+use crate::telemetry;
 use ground::{Ground, Stretch};
 use pending::Pending;
 use slice::Slice;
@@ -322,6 +325,29 @@ impl Linker {
         Ok(())
     }
 
+    /// One look at what is new, as a span of our own telemetry.
+    async fn one_pass(&self, stats: &Stats) -> Result<LinkSummary, StoreError> {
+        let span = tracing::info_span!(
+            "link spans",
+            seen = Empty,
+            linked = Empty,
+            executions = Empty,
+            otel.status_code = Empty,
+            otel.status_description = Empty,
+        );
+        let pass = self.catch_up(stats, Utc::now(), false);
+        let caught_up = pass.instrument(span.clone()).await;
+        match &caught_up {
+            Ok(summary) => {
+                span.record("seen", summary.seen);
+                span.record("linked", summary.linked);
+                span.record("executions", summary.executions);
+            }
+            Err(error) => telemetry::fail(&span, error),
+        }
+        caught_up
+    }
+
     /// Links until it is told to stop. Errors of the store are logged and waited out.
     pub async fn run(self: Arc<Self>, stats: Arc<Stats>, stop: CancellationToken) {
         let mut pause = PAUSES.0;
@@ -333,7 +359,7 @@ impl Linker {
             let began = Instant::now();
             let caught_up = tokio::select! {
                 () = stop.cancelled() => return,
-                caught_up = self.catch_up(&stats, Utc::now(), false) => caught_up,
+                caught_up = self.one_pass(&stats) => caught_up,
             };
             let idle = match caught_up {
                 Ok(summary) => summary.seen == 0 && summary.executions == 0,

@@ -1,20 +1,26 @@
 //! OTLP spans as rows: ids and times as they came, the columns from the attributes that name them, and
 //! everything else in `metadata`.
 
+use std::sync::Once;
+
 use chrono::{DateTime, Utc};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::span::Event;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use opentelemetry_proto::tonic::trace::v1::{Span as Sent, Status};
+use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span as Sent, Status};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{Refused, SOURCE, value};
 use crate::model::{Span, SpanStatus, meta, span_id_of_otlp};
+use crate::telemetry::SCOPE;
 use crate::untrusted::{MAX_TEXT, MAX_TRACEBACK, clean};
 
 /// Services that the analysis knows; a `service.name` such as `beacon-runner` names one of them.
 const SERVICES: [&str; 4] = ["runner", "router", "modal", "backend"];
+/// Why a collector's own spans are refused.
+const OURS: &str = "spans of a collector's own work are not stored by a collector; let \
+    OTEL_EXPORTER_OTLP_ENDPOINT name another receiver";
 /// Names in `metadata` that are the collector's own.
 const OWN: [&str; 6] = [
     meta::COLLECTOR,
@@ -34,8 +40,14 @@ pub(super) fn spans(request: ExportTraceServiceRequest) -> (Vec<Span>, Refused) 
     for resource_spans in request.resource_spans {
         let resource = resource_spans.resource.unwrap_or_default();
         let resource = value::object(resource.attributes);
-        let scopes = resource_spans.scope_spans.into_iter();
-        for sent in scopes.flat_map(|scope| scope.spans) {
+        let (ours, scopes): (Vec<_>, Vec<_>) = resource_spans
+            .scope_spans
+            .into_iter()
+            .partition(is_of_a_collector);
+        for _ in ours.iter().flat_map(|scope| &scope.spans) {
+            refused.add(OURS);
+        }
+        for sent in scopes.into_iter().flat_map(|scope| scope.spans) {
             match span(sent, &resource) {
                 Ok(span) => spans.push(span),
                 Err(reason) => refused.add(reason),
@@ -43,6 +55,20 @@ pub(super) fn spans(request: ExportTraceServiceRequest) -> (Vec<Span>, Refused) 
         }
     }
     (spans, refused)
+}
+
+/// Whether these spans tell of a collector's own work. Storing them would be work to tell of, without end;
+/// through two collectors that send to each other as well.
+fn is_of_a_collector(scope: &ScopeSpans) -> bool {
+    let ours = scope
+        .scope
+        .as_ref()
+        .is_some_and(|scope| scope.name == SCOPE);
+    if ours {
+        static SAID: Once = Once::new();
+        SAID.call_once(|| tracing::warn!("{OURS}"));
+    }
+    ours
 }
 
 fn span(sent: Sent, resource: &Map<String, Value>) -> Result<Span, &'static str> {
@@ -220,6 +246,18 @@ mod tests {
         assert_eq!(span.error_type.as_deref(), Some("OSError"));
         assert_eq!(span.error_message.as_deref(), Some("no such file"));
         assert_eq!(span.metadata["attributes.log_id"], "abc123de");
+    }
+
+    #[test]
+    fn spans_of_a_collectors_own_work_are_refused() {
+        let mut request = request(json!({
+            "traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174",
+            "startTimeUnixNano": "1763899200000000000"}));
+        let scope = json!({"name": SCOPE});
+        request.resource_spans[0].scope_spans[0].scope = serde_json::from_value(scope).unwrap();
+        let (spans, refused) = spans(request);
+        assert_eq!((spans.len(), refused.count), (0, 1));
+        assert!(refused.reason.contains("another receiver"), "{refused:?}");
     }
 
     #[test]

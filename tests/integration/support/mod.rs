@@ -10,6 +10,7 @@ pub(crate) mod link;
 pub(crate) mod modal;
 pub(crate) mod proxy;
 pub(crate) mod questions;
+pub(crate) mod receiver;
 pub(crate) mod server;
 pub(crate) mod stories;
 pub(crate) mod world;

@@ -47,10 +47,19 @@ pub(crate) fn program(database: &str, state: &std::path::Path, arguments: &[&str
 impl Server {
     /// Starts a server on a database.
     pub(crate) fn start(database: &str, more: &[&str]) -> Self {
+        Self::start_in(database, more, &[])
+    }
+
+    /// The same, with variables in its environment.
+    pub(crate) fn start_in(database: &str, more: &[&str], environment: &[(&str, &str)]) -> Self {
         let state = tempfile::tempdir().unwrap();
-        let mut arguments = vec!["run", "--listen", "127.0.0.1:0", "--keep-serving"];
+        let mut arguments = vec!["run", "--keep-serving"];
+        if !more.contains(&"--listen") {
+            arguments.extend(["--listen", "127.0.0.1:0"]);
+        }
         arguments.extend(more);
-        let mut child = program(database, state.path(), &arguments).spawn().unwrap();
+        let mut command = program(database, state.path(), &arguments);
+        let mut child = command.envs(environment.iter().copied()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut seen = String::new();
         let address = loop {
@@ -94,6 +103,11 @@ impl Server {
             );
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// All that it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     /// Sends a signal to it.
