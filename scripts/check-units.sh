@@ -21,7 +21,7 @@ trap 'rm -rf "$root"' EXIT
 mkdir -p "$root/usr/local/bin" "$root/bin" "$root/run/user" "$root/home"
 program=$root/usr/local/bin/beacon-collector
 cp "${CARGO_TARGET_DIR:-target}/debug/beacon-collector" "$program"
-touch "$root/bin/kill"; chmod +x "$root/bin/kill"
+touch "$root/bin/sh"; chmod +x "$root/bin/sh"
 export HOME=$root/home XDG_CONFIG_HOME=$root/home/.config XDG_RUNTIME_DIR=$root/run/user
 
 units=$root/etc/systemd/system

@@ -68,6 +68,7 @@ pub struct RunArguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Collect and serve (what happens without a command)
+    #[command(after_help = help::RUN)]
     Run(RunArguments),
     /// Draw a trace: its spans in time, as a waterfall
     #[command(after_help = help::TRACE)]
@@ -140,6 +141,7 @@ pub enum Command {
     SearchSpans(SearchArguments),
     /// Whether the data is fresh and whole: lag and known losses
     #[command(visible_alias = "status", alias = "collector_status")]
+    #[command(after_help = help::STATUS)]
     CollectorStatus {
         /// How the answer is printed
         #[command(flatten)]
@@ -192,6 +194,7 @@ pub enum Command {
         json: bool,
     },
     /// Show the settings in force and where each was set; fail on a mistake, naming line and column
+    #[command(after_help = help::CHECK_CONFIG)]
     CheckConfig {
         /// How it would collect
         #[command(flatten)]
@@ -202,6 +205,7 @@ pub enum Command {
     },
     /// Look at everything that can be wrong: database, clock, disk, sources, losses, the daemon; each
     /// finding with its remedy. Exit code 1 when something does not work
+    #[command(after_help = help::DOCTOR)]
     Doctor {
         /// How it would collect
         #[command(flatten)]
@@ -250,6 +254,7 @@ pub enum Command {
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum ConfigAction {
     /// Print a configuration with every key, its default and what it means
+    #[command(after_help = help::CONFIG_INIT)]
     Init,
 }
 
@@ -257,6 +262,7 @@ pub enum ConfigAction {
 #[derive(Debug, Clone, Subcommand)]
 pub enum ServiceAction {
     /// Write its files, enable and start it
+    #[command(after_help = help::SERVICE_INSTALL)]
     Install {
         /// A source to write into its configuration, where there is none yet; repeatable
         #[arg(long = "source", value_name = "SPEC")]
@@ -266,8 +272,10 @@ pub enum ServiceAction {
         place: ServiceArguments,
     },
     /// Stop and disable it and remove its file; configuration and data stay
+    #[command(after_help = help::SERVICE_UNINSTALL)]
     Uninstall(ServiceArguments),
-    /// Show whether it is installed, enabled and running
+    /// Show whether it is installed, enabled and running; exit code 1 when it does not run
+    #[command(after_help = help::SERVICE_STATUS)]
     Status(ServiceArguments),
 }
 
@@ -412,5 +420,34 @@ impl Arguments {
             host: run.host,
             log_format: self.common.log_format,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn without_examples(command: &clap::Command) -> Vec<String> {
+        let help = command.get_after_help().map(ToString::to_string);
+        let shows = help.is_some_and(|help| help.contains("Examples:\n  "));
+        let below = command
+            .get_subcommands()
+            .filter(|sub| sub.get_name() != "help");
+        let below: Vec<_> = below.flat_map(without_examples).collect();
+        // One that only has commands of its own is explained by them.
+        match shows || command.has_subcommands() {
+            true => below,
+            false => [vec![command.get_name().to_owned()], below].concat(),
+        }
+    }
+
+    #[test]
+    fn every_command_shows_examples() {
+        assert_eq!(
+            without_examples(&Arguments::command()),
+            Vec::<String>::new()
+        );
     }
 }

@@ -1,8 +1,10 @@
 //! `doctor`: one look at everything, printed; a failure is the exit code 1.
 
+use std::path::Path;
+
 use anyhow::anyhow;
 
-use super::{serve, service};
+use super::{elsewhere, serve, service};
 use crate::cli::ServiceArguments;
 use crate::config::Config;
 use crate::doctor::{Surroundings, Verdict, examine};
@@ -20,6 +22,7 @@ pub(super) async fn doctor(
         .and_then(|named| Tokens::read(&named).map_err(|error| error.to_string()));
     let around = Surroundings {
         place: service::place(&ServiceArguments::default()).ok(),
+        other_database: elsewhere::remark(config, Path::new("/")),
         tokens: tokens.map(|tokens| tokens.count()),
         password_in_flag,
     };

@@ -3,6 +3,7 @@
 
 mod ask;
 mod doctor;
+mod elsewhere;
 mod manual;
 mod mcp;
 mod reload;
@@ -11,6 +12,7 @@ mod service;
 mod settings;
 mod tasks;
 
+use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -128,6 +130,7 @@ async fn dispatch(arguments: Arguments, config: Config, log: Log) -> anyhow::Res
             run(&run_arguments, config, reload).await
         }
         Some(Command::Trace { id, output, .. }) if !output.json => {
+            say_which_database(&config);
             let store = open(&config).await?;
             let query = Query::new(Arc::clone(&store));
             let text = ask::picture(&query, &id, columns(), Paint::for_stdout()).await?;
@@ -159,6 +162,7 @@ async fn dispatch(arguments: Arguments, config: Config, log: Log) -> anyhow::Res
             let Some(asked) = Asked::of(question) else {
                 return Ok(());
             };
+            say_which_database(&config);
             let store = open(&config).await?;
             let text = asked.answer(&store, columns()).await?;
             store.close().await;
@@ -205,6 +209,13 @@ async fn run(arguments: &RunArguments, config: Config, reload: Reload) -> anyhow
     }
     store.close().await;
     ended.unwrap_or(Ok(()))
+}
+
+/// Says where a question goes, when that may not be where it was meant to go.
+fn say_which_database(config: &Config) {
+    if let Some(remark) = elsewhere::remark(config, Path::new("/")) {
+        eprintln!("note: {remark}");
+    }
 }
 
 /// Opens the database and completes its schema.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use crate::cli::{ServiceAction, ServiceArguments};
 use crate::config::{ConfigError, EXAMPLE, SourceSpec};
 use crate::render;
-use crate::service::{Instance, Kind, Place, Plan};
+use crate::service::{Instance, Kind, Place, Plan, ServiceState, Step};
 
 /// Does what was asked for, or prints it.
 pub(super) fn service(action: ServiceAction) -> anyhow::Result<()> {
@@ -18,11 +18,14 @@ pub(super) fn service(action: ServiceAction) -> anyhow::Result<()> {
         } => {
             let place = place(&asked)?;
             let config = first_config(&sources, place.instance.as_ref())?;
-            let plan = place.install(&config).map_err(|reason| anyhow!(reason))?;
+            let plan = place
+                .install(&config, !sources.is_empty() || place.instance.is_some())
+                .map_err(|reason| anyhow!(reason))?;
             (plan, asked.dry_run)
         }
         ServiceAction::Uninstall(asked) => (place(&asked)?.uninstall(), asked.dry_run),
-        ServiceAction::Status(asked) => (place(&asked)?.status(), asked.dry_run),
+        ServiceAction::Status(asked) if !asked.dry_run => return status(&place(&asked)?),
+        ServiceAction::Status(asked) => (place(&asked)?.status(), true),
     };
     if dry_run {
         return Ok(render::print(&plan.to_string())?);
@@ -33,6 +36,44 @@ pub(super) fn service(action: ServiceAction) -> anyhow::Result<()> {
 fn carry_out(plan: &Plan) -> anyhow::Result<()> {
     plan.carry_out(|step| eprintln!("{step}"))
         .map_err(|reason| anyhow!(reason))
+}
+
+/// Prints what the manager says of the service; one that does not run is an error.
+fn status(place: &Place) -> anyhow::Result<()> {
+    let name = place.name();
+    let file = match place.installed() {
+        Some(unit) => unit.display().to_string(),
+        None => format!("none; {} would be it", place.unit().display()),
+    };
+    let plan = place.status();
+    let [Step::Run(words, _)] = plan.0.as_slice() else {
+        return Ok(());
+    };
+    let asked = words.join(" ");
+    let output = std::process::Command::new(&words[0])
+        .args(&words[1..])
+        .output()
+        .with_context(|| format!("cannot run {}; it is the service manager's", words[0]))?;
+    let (shown, why) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    if !output.status.success() {
+        return Err(anyhow!(
+            "`{asked}` failed: {}; the file of {name}: {file}",
+            why.trim()
+        ));
+    }
+    let state = ServiceState::read(&name, &shown);
+    let (text, runs) = match place.kind {
+        Kind::Launchd => (shown.to_string(), true),
+        kind => (state.in_words(kind == Kind::User), state.is_running()),
+    };
+    render::print(&format!("{text}file: {file}\n"))?;
+    match runs {
+        true => Ok(()),
+        false => Err(anyhow!("{name} does not run")),
+    }
 }
 
 /// Where the service of this machine and user is.

@@ -13,6 +13,49 @@ $XDG_STATE_HOME/beacon-collector, else ~/.local/state/beacon-collector.
 Results go to stdout, the program's own log to stderr (RUST_LOG sets its level).
 Exit codes: 0 done, 1 it failed while running, 2 wrong usage or configuration.";
 
+pub(super) const RUN: &str = "\
+Examples:
+  beacon-collector run --source modal:my-app
+  beacon-collector run --config /etc/beacon-collector/config.toml --listen 127.0.0.1:7411
+  cat session.log | beacon-collector run --keep-serving      (then open http://127.0.0.1:7410)";
+
+pub(super) const STATUS: &str = "\
+Examples:
+  beacon-collector status
+  beacon-collector status --json | jq .losses
+
+It asks the database; whether the process runs well, `beacon-collector doctor` says.";
+
+pub(super) const CHECK_CONFIG: &str = "\
+Examples:
+  beacon-collector check-config --config /etc/beacon-collector/config.toml
+  beacon-collector check-config --json | jq '.settings[] | select(.origin != \"default\")'";
+
+pub(super) const DOCTOR: &str = "\
+Examples:
+  beacon-collector doctor
+  beacon-collector doctor --config /etc/beacon-collector/config.toml     as the service is configured
+  beacon-collector doctor --source modal:my-app --json | jq '.findings[] | select(.verdict != \"ok\")'";
+
+pub(super) const CONFIG_INIT: &str = "\
+Examples:
+  beacon-collector config init > beacon.toml";
+
+pub(super) const SERVICE_INSTALL: &str = "\
+Examples:
+  beacon-collector service install --dry-run
+  sudo beacon-collector service install --source modal:my-app
+  sudo beacon-collector service install --instance my-app     one of several, for the app of that name";
+
+pub(super) const SERVICE_UNINSTALL: &str = "\
+Examples:
+  sudo beacon-collector service uninstall";
+
+pub(super) const SERVICE_STATUS: &str = "\
+Examples:
+  beacon-collector service status
+  beacon-collector service status --instance my-app";
+
 pub(super) const TRACE: &str = "\
 Examples:
   beacon-collector trace 610faa3f          the id in a log line

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Report;
 use crate::store::{Examination, SpanWriter, Store};
@@ -40,20 +40,7 @@ pub(super) async fn examine(report: &mut Report, store: &dyn Store) {
         &format!("{} answers; the look took {took} ms", seen.version),
     );
     schema(report, &seen);
-    let middle = before + (after - before) / 2;
-    let ahead = seen.clock - middle;
-    // The clock was read somewhere between; what may be that is no difference.
-    match ahead.abs() - (after - before) / 2 > SKEW {
-        true => report.warn(
-            "clock",
-            &format!(
-                "the database's clock differs by {} ms",
-                ahead.num_milliseconds()
-            ),
-            "synchronise both clocks (NTP): spans of two hosts seem out of order",
-        ),
-        false => report.fine("clock", "agrees with the database's"),
-    }
+    clock(report, before, after, seen.clock);
     writers(report, &seen.writers);
     if seen.doubled > 0 {
         report.warn(
@@ -66,6 +53,24 @@ pub(super) async fn examine(report: &mut Report, store: &dyn Store) {
         );
     }
     losses(report, store).await;
+}
+
+/// Compares the database's clock, read between `before` and `after`, with ours.
+fn clock(report: &mut Report, before: DateTime<Utc>, after: DateTime<Utc>, theirs: DateTime<Utc>) {
+    let middle = before + (after - before) / 2;
+    let ahead = theirs - middle;
+    // Where between is not known; what may be that is no difference.
+    match ahead.abs() - (after - before) / 2 > SKEW {
+        true => report.warn(
+            "clock",
+            &format!(
+                "the database's clock differs by {} ms",
+                ahead.num_milliseconds()
+            ),
+            "synchronise both clocks (NTP): spans of two hosts seem out of order",
+        ),
+        false => report.fine("clock", "agrees with the database's"),
+    }
 }
 
 fn schema(report: &mut Report, seen: &Examination) {
@@ -164,5 +169,31 @@ async fn losses(report: &mut Report, store: &dyn Store) {
             );
         }
         Err(error) => report.warn("losses", &error.to_string(), "complete the schema first"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Verdict;
+
+    #[test]
+    fn a_clock_differs_only_beyond_what_the_look_itself_may_have_taken() {
+        let before = DateTime::from_timestamp(1_761_138_000, 0).unwrap();
+        for (took, ahead, verdict) in [
+            (10, 0, Verdict::Ok),
+            (10, 1_900, Verdict::Ok),
+            (10, 2_100, Verdict::Warn),
+            (10, -2_100, Verdict::Warn),
+            // A look that took four seconds may have read the clock at its end.
+            (4_000, 5_900, Verdict::Ok),
+            (4_000, 6_100, Verdict::Warn),
+        ] {
+            let mut report = Report::default();
+            let after = before + TimeDelta::milliseconds(took);
+            let theirs = before + TimeDelta::milliseconds(ahead);
+            clock(&mut report, before, after, theirs);
+            assert_eq!(report.findings[0].verdict, verdict, "{took} {ahead}");
+        }
     }
 }

@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is configured.
 pub(super) fn settings(report: &mut Report, config: &Config, around: &Surroundings) {
+    if let Some(other) = &around.other_database {
+        report.warn("which database", other, "look at the one that is meant");
+    }
     if around.password_in_flag {
         report.warn(
             "secrets",
@@ -176,12 +179,11 @@ async fn ask(address: SocketAddr) -> Result<Value, String> {
 
 /// Whether the service is installed.
 pub(super) fn service(report: &mut Report, place: &Place) {
-    let unit = place.unit();
-    match unit.exists() {
-        true => report.fine("service", &format!("{} is installed", unit.display())),
-        false => report.warn(
+    match place.installed() {
+        Some(unit) => report.fine("service", &format!("{} is installed", unit.display())),
+        None => report.warn(
             "service",
-            &format!("{} is not installed", unit.display()),
+            &format!("{} is not installed", place.unit().display()),
             "`beacon-collector service install`, unless something else keeps it running",
         ),
     }

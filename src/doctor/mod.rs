@@ -21,6 +21,8 @@ pub struct Surroundings {
     pub place: Option<Place>,
     /// How many tokens there are, or why they can't be read.
     pub tokens: Result<usize, String>,
+    /// Why the database that is looked at may not be the one that is meant.
+    pub other_database: Option<String>,
     /// Whether a password stands on the command line.
     pub password_in_flag: bool,
 }

@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::state::PROPERTIES;
 use super::unit::{Instance, Kind, LABEL};
 
 /// Where the service is installed, and how it is run.
@@ -57,8 +58,9 @@ pub enum Step {
 pub struct Plan(pub Vec<Step>);
 
 impl Place {
-    /// Writes the files, enables and starts the service. `config` is written where there is none.
-    pub fn install(&self, config: &str) -> Result<Plan, String> {
+    /// Writes the files, enables and starts the service. `config` is written where there is none;
+    /// `has_sources` says whether it names any.
+    pub fn install(&self, config: &str, has_sources: bool) -> Result<Plan, String> {
         let instance = self.instance.as_ref();
         if instance.is_some() && self.kind != Kind::System {
             return Err("only systemd's system services have instances; run it as root".to_owned());
@@ -66,18 +68,27 @@ impl Place {
         let text = self.kind.text(instance, &self.program, Some(&self.home))?;
         let unit = self.unit();
         let settings = self.config();
-        let mut steps = vec![
-            Step::Write {
+        let mut steps = Vec::new();
+        let packaged = self.installed().filter(|installed| *installed != unit);
+        match packaged {
+            // A file of ours would stand before it, and before each newer one that an upgrade brings.
+            Some(packaged) if self.kind.runs(&self.program) => {
+                steps.push(Step::Say(format!(
+                    "the package's {} is used",
+                    packaged.display()
+                )));
+            }
+            _ => steps.push(Step::Write {
                 path: unit.clone(),
                 text,
                 keep: false,
-            },
-            Step::Write {
-                path: settings.clone(),
-                text: config.to_owned(),
-                keep: true,
-            },
-        ];
+            }),
+        }
+        steps.push(Step::Write {
+            path: settings.clone(),
+            text: config.to_owned(),
+            keep: true,
+        });
         let name = self.kind.service_name(instance);
         match self.kind {
             Kind::Launchd => {
@@ -97,7 +108,7 @@ impl Place {
             }
             Kind::System | Kind::User => steps.push(self.systemctl(&["enable", &name], false)),
         }
-        steps.push(Step::Say(self.what_next(&settings, &name)));
+        steps.push(Step::Say(self.what_next(&settings, &name, has_sources)));
         Ok(Plan(steps))
     }
 
@@ -129,30 +140,32 @@ impl Place {
         Plan(steps)
     }
 
-    /// Shows what the manager knows of the service.
+    /// Asks the manager what it knows of the service.
     pub fn status(&self) -> Plan {
-        let name = self.kind.service_name(self.instance.as_ref());
-        let unit = self.unit();
-        let state = if unit.exists() {
-            "installed"
-        } else {
-            "not installed"
-        };
-        let ask = match self.kind {
-            Kind::Launchd => run(&["launchctl", "print", &format!("gui/{}/{LABEL}", self.user)], true),
-            _ => self.systemctl(
-                &[
-                    "show",
-                    &name,
-                    "--property=LoadState,UnitFileState,ActiveState,SubState,StatusText,NRestarts,MainPID,ActiveEnterTimestamp",
-                ],
-                true,
+        Plan(vec![match self.kind {
+            Kind::Launchd => run(
+                &["launchctl", "print", &format!("gui/{}/{LABEL}", self.user)],
+                false,
             ),
-        };
-        Plan(vec![Step::Say(format!("{}: {state}", unit.display())), ask])
+            _ => self.systemctl(&["show", &self.name(), PROPERTIES], false),
+        }])
     }
 
-    /// The file that describes the service.
+    /// The service's name.
+    pub fn name(&self) -> String {
+        self.kind.service_name(self.instance.as_ref())
+    }
+
+    /// The file that describes the service, where there is one: ours, else that of a package.
+    pub fn installed(&self) -> Option<PathBuf> {
+        let name = self.kind.file_name(self.instance.as_ref());
+        let packaged = self.kind.packaged().map(|folder| folder.join(name));
+        let packaged = packaged.map(|path| self.under_root(path));
+        let mut all = [Some(self.unit()), packaged].into_iter().flatten();
+        all.find(|path| path.exists())
+    }
+
+    /// The file that describes the service, where we write it.
     pub fn unit(&self) -> PathBuf {
         let folder = self.kind.folder(&self.home, &self.config_home);
         self.under_root(folder.join(self.kind.file_name(self.instance.as_ref())))
@@ -190,19 +203,25 @@ impl Place {
         Step::Run(command, may_fail)
     }
 
-    fn what_next(&self, settings: &Path, name: &str) -> String {
+    fn what_next(&self, settings: &Path, name: &str, has_sources: bool) -> String {
+        // A configuration that was there stays, and may name others or none.
+        let is_ours = has_sources && !settings.exists();
         let settings = settings.display();
         let user = if self.kind == Kind::User {
             "--user "
         } else {
             ""
         };
-        let mut text = format!("name the sources in {settings}");
+        let mut text = match is_ours {
+            true => format!("settings are in {settings}; after a change: "),
+            false => format!("name the sources in {settings}, then: "),
+        };
         match self.kind {
-            Kind::Launchd => text.push_str(", then: launchctl kickstart -k gui/$(id -u)/"),
-            _ => text.push_str(&format!(", then: systemctl {user}restart ")),
+            Kind::Launchd => text.push_str("launchctl kickstart -k gui/$(id -u)/"),
+            _ => text.push_str(&format!("systemctl {user}restart ")),
         }
         text.push_str(name);
+        text.push_str("\nhow it is: beacon-collector service status");
         if self.kind == Kind::User {
             text.push_str("\nto run without being logged in: loginctl enable-linger");
         }
@@ -328,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_system_service_is_written_enabled_and_started() {
-        let plan = place(Kind::System).install("# settings\n").unwrap();
+        let plan = place(Kind::System).install("# settings\n", false).unwrap();
         let Step::Write { path, text, .. } = &plan.0[0] else {
             panic!("{plan:?}");
         };
@@ -356,7 +375,7 @@ mod tests {
 
     #[test]
     fn without_root_it_is_a_service_of_the_user() {
-        let plan = place(Kind::User).install("").unwrap();
+        let plan = place(Kind::User).install("", false).unwrap();
         assert!(
             commands(&plan)
                 .iter()
@@ -373,7 +392,7 @@ mod tests {
     fn an_app_of_several_has_an_instance_and_a_configuration_of_its_own() {
         let mut place = place(Kind::System);
         place.instance = Some("project-beacon-hf".parse().unwrap());
-        let plan = place.install("").unwrap();
+        let plan = place.install("", false).unwrap();
         assert!(
             commands(&plan).contains(
                 &"systemctl enable beacon-collector@project-beacon-hf.service".to_owned()
@@ -389,7 +408,7 @@ mod tests {
             "other instances need the template"
         );
         place.kind = Kind::User;
-        assert!(place.install("").is_err());
+        assert!(place.install("", false).is_err());
         for wrong in ["", "a/b", "../x", "a b", "%i"] {
             assert!(wrong.parse::<Instance>().is_err(), "{wrong}");
         }
@@ -399,7 +418,7 @@ mod tests {
     fn on_macos_it_is_an_agent_with_the_paths_of_its_user() {
         let mut place = place(Kind::Launchd);
         place.home = "/Users/me".into();
-        let plan = place.install("").unwrap();
+        let plan = place.install("", false).unwrap();
         let text = plan.to_string();
         assert!(text.contains("<string>/Users/me/.config/beacon-collector/config.toml</string>"));
         assert!(!text.contains("/Users/USER"), "{text}");
@@ -413,11 +432,37 @@ mod tests {
     fn a_program_that_the_service_could_not_see_is_refused() {
         let mut place = place(Kind::System);
         place.program = "/home/me/bin/beacon-collector".into();
-        assert!(place.install("").unwrap_err().contains("/usr/local/bin"));
+        assert!(
+            place
+                .install("", false)
+                .unwrap_err()
+                .contains("/usr/local/bin")
+        );
         place.kind = Kind::User;
-        assert!(place.install("").is_ok());
+        assert!(place.install("", false).is_ok());
         place.program = "/home/me/my tools/beacon-collector".into();
-        assert!(place.install("").is_err());
+        assert!(place.install("", false).is_err());
+    }
+
+    #[test]
+    fn a_packages_unit_is_used_by_the_packages_program_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let mut place = place(Kind::System);
+        place.root = Some(root.path().to_owned());
+        assert_eq!(place.installed(), None);
+        let packaged = root
+            .path()
+            .join("usr/lib/systemd/system/beacon-collector.service");
+        write(&packaged, "of the package").unwrap();
+        assert_eq!(place.installed(), Some(packaged));
+        let writes_unit = |plan: Plan| {
+            let mut steps = plan.0.into_iter();
+            steps.any(|step| matches!(step, Step::Write { path, .. } if path == place.unit()))
+        };
+        assert!(writes_unit(place.install("", false).unwrap()));
+        let mut of_package = place.clone();
+        of_package.program = "/usr/bin/beacon-collector".into();
+        assert!(!writes_unit(of_package.install("", false).unwrap()));
     }
 
     #[test]
@@ -427,7 +472,7 @@ mod tests {
         place.root = Some(root.path().to_owned());
         let settings = place.config();
         write(&settings, "mine").unwrap();
-        let mut plan = place.install("new").unwrap();
+        let mut plan = place.install("new", false).unwrap();
         plan.0.retain(|step| !matches!(step, Step::Run(..)));
         plan.carry_out(|_| {}).unwrap();
         assert_eq!(std::fs::read_to_string(settings).unwrap(), "mine");

@@ -2,8 +2,10 @@
 
 mod install;
 mod notify;
+mod state;
 mod unit;
 
 pub use install::{Place, Plan, Step};
 pub use notify::{Notifier, Starting};
+pub use state::ServiceState;
 pub use unit::{Instance, Kind};

@@ -14,6 +14,8 @@ use crate::pipeline::Health;
 
 /// How often the state is told where no watchdog asks for more.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
+/// The first text tells of sources that are about to run; the second comes so soon after it.
+const SETTLED: Duration = Duration::from_secs(1);
 /// How often more time is asked for at start and stop, and how much. Both have bounds of their own.
 const EXTENSION: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 /// Longer than any piece of work takes: three tries at a write, each with its time-outs.
@@ -90,6 +92,7 @@ async fn inform(health: Health, stopping: CancellationToken) {
     let every = watchdog.map_or(STATUS_EVERY, |limit| (limit / 3).min(STATUS_EVERY));
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut first = true;
     loop {
         tokio::select! {
             biased;
@@ -103,6 +106,9 @@ async fn inform(health: Health, stopping: CancellationToken) {
             alive.then_some(NotifyState::Watchdog).into_iter().collect(),
         )
         .await;
+        if std::mem::take(&mut first) {
+            ticks.reset_after(SETTLED.min(every));
+        }
     }
     let mut states = vec![NotifyState::Stopping];
     loop {

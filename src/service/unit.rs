@@ -121,6 +121,20 @@ impl Kind {
         }
     }
 
+    /// The folder in which a package has the file, where packages have one.
+    pub(super) fn packaged(self) -> Option<&'static Path> {
+        match self {
+            Self::System => Some(Path::new("/usr/lib/systemd/system")),
+            Self::User => Some(Path::new("/usr/lib/systemd/user")),
+            Self::Launchd => None,
+        }
+    }
+
+    /// Whether a package's file runs this program.
+    pub(super) fn runs(self, program: &Path) -> bool {
+        program == Path::new(PROGRAM.0)
+    }
+
     /// The configuration that the service is started with.
     pub(super) fn config(
         self,

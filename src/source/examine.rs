@@ -3,6 +3,7 @@
 //! Each answer is what was found, or what is wrong with its remedy.
 
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use chrono::{SecondsFormat, TimeDelta, Utc};
@@ -25,8 +26,17 @@ pub async fn examine_modal(options: &ModalOptions) -> Result<String, String> {
             "{tool} can only follow: what is printed while it is away is lost; `pip install -U modal`"
         ));
     };
-    fetch.stdin(std::process::Stdio::null());
-    let output = tokio::time::timeout(PATIENCE, fetch.output())
+    fetch
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut child = fetch
+        .spawn()
+        .map_err(|error| format!("cannot run {tool}: {error}"))?;
+    // Until it has ended: to the tool, an end of this is the end of whoever reads it.
+    let _reader = child.stdin.take();
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output())
         .await
         .map_err(|_| format!("{tool} gives no answer within {} s", PATIENCE.as_secs()))?
         .map_err(|error| format!("cannot run {tool}: {error}"))?;

@@ -300,3 +300,95 @@ fn installing_as_a_service_can_be_looked_at_first() {
     assert!(script.contains("\nsystemctl --user"), "{script}");
     assert!(!me.exists(), "nothing was written");
 }
+
+/// `service status` with a systemctl that answers this, and what it was asked.
+fn status(home: &Home, answer: &str, arguments: &[&str]) -> (Output, String) {
+    let folder = home.path("bin");
+    std::fs::create_dir_all(&folder).unwrap();
+    let fake = folder.join("systemctl");
+    std::fs::write(
+        &fake,
+        format!("#!/bin/sh\necho \"$@\" >> asked\n{answer}\n"),
+    )
+    .unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&fake, executable).unwrap();
+    let arguments = [&["service", "status"], arguments].concat();
+    let mut command = home.command(&arguments);
+    let path = format!("{}:/usr/bin:/bin", folder.display());
+    let output = command
+        .env("PATH", path)
+        .env("HOME", home.path("me"))
+        .output()
+        .unwrap();
+    let asked = std::fs::read_to_string(home.path("asked")).unwrap_or_default();
+    (output, asked)
+}
+
+#[test]
+fn the_services_status_is_what_systemd_says_in_words() {
+    let home = Home::new();
+    let answer = "echo LoadState=loaded; echo UnitFileState=enabled; echo ActiveState=active; \
+                  echo 'StatusText=7 spans stored'; echo MainPID=12; echo NRestarts=0; \
+                  echo 'ActiveEnterTimestamp=Wed 2026-03-04 05:06:07 UTC'";
+    let (output, asked) = status(&home, answer, &["--system"]);
+    let shown = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(
+        shown.contains("runs since Wed 2026-03-04 05:06:07 UTC, process 12"),
+        "{shown}"
+    );
+    assert!(shown.contains("it says: 7 spans stored"), "{shown}");
+    assert!(
+        asked.starts_with("show beacon-collector.service --property="),
+        "{asked}"
+    );
+
+    let (output, asked) = status(&home, "echo LoadState=not-found", &["--user"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stdout).contains("service install"),
+        "{output:?}"
+    );
+    assert!(asked.contains("--user show "), "{asked}");
+
+    let arguments = ["--system", "--instance", "my-app"];
+    let answer = "echo LoadState=loaded; echo ActiveState=inactive";
+    let (output, asked) = status(&home, answer, &arguments);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stdout);
+    assert!(
+        told.contains("systemctl start beacon-collector@my-app.service"),
+        "{told}"
+    );
+    assert!(
+        asked.contains("show beacon-collector@my-app.service"),
+        "{asked}"
+    );
+
+    let answer = "echo 'System has not been booted with systemd' >&2; exit 1";
+    let (output, _) = status(&home, answer, &["--system"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("not been booted"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_question_that_names_no_database_says_that_there_is_none_yet() {
+    let home = Home::new();
+    let output = run(&home, &["failures"]);
+    assert!(
+        text(&output.stderr).contains("is not there yet"),
+        "{output:?}"
+    );
+    let output = run(&home, &["failures"]);
+    assert!(
+        !text(&output.stderr).contains("is not there yet"),
+        "{output:?}"
+    );
+    let named = format!("sqlite:{}", home.path("other.db").display());
+    let output = run(&home, &["--database", &named, "failures"]);
+    assert!(!text(&output.stderr).contains("note:"), "{output:?}");
+}

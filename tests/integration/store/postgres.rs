@@ -8,7 +8,7 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use crate::support::database::{
-    Postgres, RUNNER_TABLES, TRACE_SPANS, connect, pooler_url, postgres, url_of,
+    Postgres, RUNNER_TABLES, Role, TRACE_SPANS, connect, pooler_url, postgres, url_of,
 };
 use crate::support::lines::{at, batch, start, success};
 use crate::support::proxy::Proxy;
@@ -20,26 +20,6 @@ async fn of_the_runner() -> Postgres {
     db.execute(TRACE_SPANS).await;
     db.execute(RUNNER_TABLES).await;
     db
-}
-
-/// A role of its own, gone with the test; may log in and no more.
-struct Role {
-    name: String,
-    url: String,
-}
-
-impl Role {
-    async fn create(db: &Postgres) -> Self {
-        let name = format!("writer_{}", db.name);
-        db.execute(&format!("create role {name} login")).await;
-        let url = db.url.replacen("postgres@", &format!("{name}@"), 1);
-        Self { name, url }
-    }
-
-    async fn drop(self, db: &Postgres) {
-        let sql = format!("drop owned by {0}; drop role {0}", self.name);
-        db.execute(&sql).await;
-    }
 }
 
 #[tokio::test]

@@ -175,6 +175,30 @@ impl Drop for Postgres {
     }
 }
 
+/// A role of its own, gone with the test; may log in and no more.
+pub(crate) struct Role {
+    /// What it is called.
+    pub(crate) name: String,
+    /// Its URL of the database.
+    pub(crate) url: String,
+}
+
+impl Role {
+    /// Creates it.
+    pub(crate) async fn create(db: &Postgres) -> Self {
+        let name = format!("writer_{}", db.name);
+        db.execute(&format!("create role {name} login")).await;
+        let url = db.url.replacen("postgres@", &format!("{name}@"), 1);
+        Self { name, url }
+    }
+
+    /// Takes it away, and what it was granted.
+    pub(crate) async fn drop(self, db: &Postgres) {
+        let sql = format!("drop owned by {0}; drop role {0}", self.name);
+        db.execute(&sql).await;
+    }
+}
+
 /// The superuser's URL of the test server.
 pub(crate) fn server_url() -> String {
     variable("BEACON_TEST_POSTGRES_URL")

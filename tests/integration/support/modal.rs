@@ -91,21 +91,26 @@ impl Modal {
     /// The command of such a collector.
     pub(crate) fn command(&self, app: &str, home: &Home, environment: &str, via: &str) -> Command {
         let source = format!("modal:{app}");
+        let arguments = ["--listen", "none", "--source", &source];
+        self.program(home, environment, via, &arguments)
+    }
+
+    /// The program, configured for a tool of an environment, and told where the control plane is.
+    pub(crate) fn program(
+        &self,
+        home: &Home,
+        environment: &str,
+        via: &str,
+        arguments: &[&str],
+    ) -> Command {
         let settings = format!(
             "[modal]\nvia = {via:?}\ncli = {:?}\npython = {:?}\nreconcile_seconds = 2\nbackfill_hours = 1\n",
             installed(environment, "modal"),
             installed(environment, "python"),
         );
         std::fs::write(home.path("beacon.toml"), settings).unwrap();
-        let arguments = [
-            "--listen",
-            "none",
-            "--config",
-            "beacon.toml",
-            "--source",
-            &source,
-        ];
-        let mut command = home.command(&arguments);
+        let mut command = home.command(arguments);
+        command.args(["--config", "beacon.toml"]);
         // Surroundings in which the tools would print something else than the log.
         for (name, value) in [
             ("FORCE_COLOR", "1"),
