@@ -17,10 +17,6 @@ use crate::model::Observation;
 use crate::source::{Input, StreamId};
 use crate::store::{Batch, Checkpoint, shard};
 
-/// Batches that are joined to one while the writers are busy: what comes in faster than it can be stored
-/// goes in in fewer, larger transactions.
-const GROWTH: usize = 2;
-
 /// Runs until the input closes, then hands on the rest.
 pub(super) async fn run(
     mut input: mpsc::Receiver<Input>,
@@ -49,8 +45,7 @@ pub(super) async fn run(
         let Some(next) = next else { break };
         stage.pulse.work();
         stage.take_in(next);
-        // A store that is busy gets more at once, which is what makes it faster.
-        if stage.holds(1) && (stage.has_idle_writers() || stage.holds(GROWTH)) {
+        if stage.is_full() {
             stage.flush().await?;
         }
     }
@@ -151,17 +146,11 @@ impl Stage {
         self.marks.extend(position);
     }
 
-    /// Whether there is enough to flush for so many batches.
-    fn holds(&self, batches: usize) -> bool {
+    /// Whether there is a batch full to flush.
+    fn is_full(&self) -> bool {
         let rows =
             self.streams.dirty_rows() + self.loose.observations.len() + self.loose.spans.len();
-        rows >= self.limits.rows * batches
-            || self.streams.dirty_bytes() >= self.limits.bytes * batches
-    }
-
-    /// Whether every writer would take a part at once.
-    fn has_idle_writers(&self) -> bool {
-        self.outlets.iter().all(|outlet| outlet.capacity() > 0)
+        rows >= self.limits.rows || self.streams.dirty_bytes() >= self.limits.bytes
     }
 
     async fn flush(&mut self) -> Result<(), SinkError> {
