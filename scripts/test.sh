@@ -27,6 +27,11 @@ step "tests"
 need_cargo_tool nextest
 bash scripts/postgres.sh run -- cargo nextest run --workspace --locked
 
+step "the newer PgBouncer, with prepared statements of its own"
+newer=$(bash scripts/pgbouncer-newer.sh)
+BEACON_PGBOUNCER=$newer bash scripts/postgres.sh run --with-pgbouncer -- \
+    cargo nextest run --workspace --locked -E 'test(/^store::.*(ten_thousand|through_a_pooler)/)'
+
 step "documentation examples"
 cargo test --workspace --doc --locked --quiet
 
