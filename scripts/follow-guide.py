@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Follows docs/guide.md as a reader would: runs its `sh` blocks one after the other in one shell, and
-compares what they print with the `text` blocks behind them. Each line there has to be part of a line of the
+"""Follows docs/guide.md and docs/doctor.md as a reader would: runs the `sh` blocks of a page one after the other in
+one shell, and compares what they print with the `text` blocks behind them. Each line there has to be part of a line of the
 output, in order; … stands for anything. `console` and other blocks are for people only.
 
     scripts/follow-guide.py [FOLDER]    FOLDER holds the program; target/debug unless given
@@ -16,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PATIENCE = 120
+# The pages that are followed, and how many of their steps show what they print.
+PAGES = {"guide.md": 8, "doctor.md": 4}
 
 
 def blocks(text):
@@ -55,11 +57,9 @@ def follow(shell, body, marker):
     raise SystemExit(f"the shell ended in:\n{body}")
 
 
-def main():
-    programs = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "target" / "debug").resolve()
-    if not (programs / "beacon-collector").exists():
-        raise SystemExit(f"no beacon-collector in {programs}: cargo build")
-    steps = blocks((ROOT / "docs" / "guide.md").read_text(encoding="utf-8"))
+def follow_page(page, programs):
+    """Runs all blocks of a page in one shell, in a home of its own; gives their number."""
+    steps = blocks((ROOT / "docs" / page).read_text(encoding="utf-8"))
     unwanted = ("DATABASE_URL", "STATE_DIRECTORY", "NO_COLOR")
     env = {key: value for key, value in os.environ.items() if key not in unwanted and not key.startswith("BEACON_")}
     with tempfile.TemporaryDirectory() as home:
@@ -75,12 +75,21 @@ def main():
             if code or missing:
                 shell.kill()
                 why = f"ended with {code}" if code else f"lacks: {missing}"
-                raise SystemExit(f"guide: step {number} {why}\n\n{body}\nprinted:\n{output}")
+                raise SystemExit(f"{page}: step {number} {why}\n\n{body}\nprinted:\n{output}")
         shell.stdin.close()
         shell.wait()
-    if len(steps) < 5 or not all(expected for _, expected in steps[:-2]):
-        raise SystemExit("guide: too few steps, or steps that expect nothing: is the page still in its form?")
-    print(f"guide: {len(steps)} steps followed, all as docs/guide.md says")
+    return len(steps), sum(bool(expected) for _, expected in steps)
+
+
+def main():
+    programs = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "target" / "debug").resolve()
+    if not (programs / "beacon-collector").exists():
+        raise SystemExit(f"no beacon-collector in {programs}: cargo build")
+    for page, at_least in PAGES.items():
+        steps, compared = follow_page(page, programs)
+        if compared < at_least:
+            raise SystemExit(f"{page}: only {compared} steps expect something: is the page still in its form?")
+        print(f"guide: {steps} steps followed, all as docs/{page} says")
 
 
 if __name__ == "__main__":

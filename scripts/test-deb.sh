@@ -66,25 +66,39 @@ say "the configuration that came with it"
 inside beacon-collector check-config --config /etc/beacon-collector/config.toml > target/debian/check-config
 sed -n 1,5p target/debian/check-config
 
-say "installing it again keeps what was changed"
-[ -s "$root/etc/beacon-collector/config.toml" ] || fail "there is no configuration"
+say "an upgrade keeps a configuration that was changed, and brings the new one where it was not"
+config=/etc/beacon-collector/config.toml
 conffiles=$(inside dpkg-query -W -f '${Conffiles}\n' beacon-collector | awk '{print $1}' | grep . || true)
-for file in $conffiles; do
-    printf '# changed by hand\n' >> "$root$file"
-done
-inside dpkg -i --force-confold /tmp/package.deb
-for file in $conffiles; do
-    grep -q 'changed by hand' "$root$file" || fail "$file was overwritten"
-done
+[ "$conffiles" = "$config" ] || fail "the conffiles are: $conffiles"
+# The next version, with one more line in its configuration.
+newer() { # VERSION
+    local tree
+    tree=$(mktemp -d)
+    dpkg-deb -R "$package" "$tree"
+    sed -i "s/^Version: .*/Version: $1/" "$tree/DEBIAN/control"
+    printf '# new in %s\n' "$1" >> "$tree$config"
+    (cd "$tree" && find . -type f -not -path './DEBIAN/*' -printf '%P\0' | sort -z | xargs -0 md5sum > DEBIAN/md5sums)
+    dpkg-deb --root-owner-group -b "$tree" "$root/tmp/newer.deb" > /dev/null
+    rm -rf "$tree"
+}
+newer 99.1
+inside dpkg -i /tmp/newer.deb < /dev/null
+grep -q 'new in 99.1' "$root$config" || fail "an untouched configuration stayed old"
+printf '# changed by hand\n' >> "$root$config"
+inside dpkg -i /tmp/newer.deb < /dev/null
+grep -q 'changed by hand' "$root$config" || fail "installing the same again overwrote it"
+newer 99.2
+# Whoever is asked keeps what is there, which is what dpkg proposes.
+inside dpkg -i --force-confdef --force-confold /tmp/newer.deb < /dev/null
+grep -q 'changed by hand' "$root$config" || fail "the upgrade overwrote it"
+grep -q 'new in 99.2' "$root$config.dpkg-dist" || fail "the new one is not put beside it"
 
 say "removing"
 mkdir -p "$root/var/lib/private/beacon-collector"
 inside dpkg -r beacon-collector
 [ ! -e "$root/usr/bin/beacon-collector" ] || fail "the program is still there"
 [ -d "$root/var/lib/private/beacon-collector" ] || fail "removing took the state away"
-for file in $conffiles; do
-    [ -e "$root$file" ] || fail "removing took $file away"
-done
+[ -e "$root$config" ] || fail "removing took $config away"
 
 say "purging"
 inside dpkg -P beacon-collector

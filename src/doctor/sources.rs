@@ -20,9 +20,9 @@ pub(super) async fn examine(report: &mut Report, config: &Config) {
             SourceSpec::File(pattern) => examine_file(pattern),
             SourceSpec::Http(url) => examine_url(url).await,
             SourceSpec::Command(_) => match spec.program() {
-                Some(name) if !is_program(name) => {
-                    Err(format!("{name} is not on the search path of this process"))
-                }
+                Some(name) if !is_program(name) => Err(format!(
+                    "{name} is not on the search path of this process; install it, or write its path in full"
+                )),
                 _ => Ok("its program can be found".to_owned()),
             },
             SourceSpec::Modal { app, environment } => {
@@ -34,11 +34,15 @@ pub(super) async fn examine(report: &mut Report, config: &Config) {
         };
         match found {
             Ok(found) => report.fine(&about, &found),
-            Err(found) => report.fail(
-                &about,
-                &found,
-                "mend this source; the others go on without it",
-            ),
+            // What is wrong; what to do.
+            Err(said) => match said.split_once("; ") {
+                Some((found, remedy)) => report.fail(&about, found, remedy),
+                None => report.fail(
+                    &about,
+                    &said,
+                    "mend this source; the others go on without it",
+                ),
+            },
         }
     }
 }

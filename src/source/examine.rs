@@ -51,7 +51,7 @@ pub async fn examine_modal(options: &ModalOptions) -> Result<String, String> {
 pub fn examine_file(pattern: &Path) -> Result<String, String> {
     let found = expand(pattern);
     if found.is_empty() {
-        return Err("no such file yet; it is waited for".to_owned());
+        return Err("no such file yet; name another, or leave it: it is waited for".to_owned());
     }
     for path in &found {
         if let Err(error) = std::fs::File::open(path) {
