@@ -71,9 +71,15 @@ pub(super) fn spans(question: &SpanQuestion, limit: u32) -> Query<'_> {
             "$2"
         ))
         .bind(ids),
-        SpanQuestion::TraceRange(low, high) => query(spans!("s.trace_id between $1 and $2", "$3"))
-            .bind(low)
-            .bind(high),
+        // Ordered by what no index has, or the planner may rather read all spans in the order of their start until
+        // the few that are asked for have turned up.
+        SpanQuestion::TraceRange(low, high) => query(spans!(
+            "s.trace_id between $1 and $2",
+            " order by s.started_at + interval '0', s.span_id, s.id limit ",
+            "$3"
+        ))
+        .bind(low)
+        .bind(high),
         SpanQuestion::SpanRange(low, high) => query(spans!(
             "s.metadata ->> 'collector' = 'beacon-collector' and s.span_id between $1 and $2",
             "$3"

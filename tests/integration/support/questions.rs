@@ -3,10 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use beacon_collector::model::{LossEntry, Observation, Span, SpanKey, SpanLink};
+use beacon_collector::model::{ExecutionLink, LossEntry, Observation, Span, SpanKey, SpanLink};
 use beacon_collector::store::{
     Batch, Checkpoint, Claim, Cutoffs, ExecutionQuestion, Expired, Holder, SpanQuestion,
-    SpanSearch, Store, StoreError, Sweep,
+    SpanSearch, Store, StoreError, Sweep, Window,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -31,6 +31,14 @@ pub(crate) async fn ask_everything(
         store.count_executions(&question).await?;
     }
     let traces: Vec<_> = known.iter().map(|span| span.trace_id).collect();
+    let window = Window {
+        from,
+        to,
+        model_id: None,
+        region: None,
+    };
+    store.tally_executions(&window, 100).await?;
+    store.seconds(from, to).await?;
     store.job("bias-detection-7").await?;
     store.execution_links(&traces).await?;
     store.links_of_executions(&ids).await?;
@@ -108,6 +116,12 @@ async fn write(store: &dyn Store, known: &[Span], from: DateTime<Utc>) -> Result
     let batch = Batch {
         observations: printed.collect(),
         links: links.collect(),
+        execution_links: vec![ExecutionLink {
+            trace_id: Uuid::nil(),
+            execution_id: 1,
+            method: "explain".into(),
+            confidence: 1.0,
+        }],
         checkpoints: vec![Checkpoint {
             source: "explain".into(),
             position: json!({}),
