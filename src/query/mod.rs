@@ -94,7 +94,7 @@ impl Memories {
     fn new() -> Self {
         Self {
             answers: Memory::new(64, 100, Duration::from_secs(60)),
-            normal: Memory::new(48, 1000, Duration::from_secs(600)),
+            normal: Memory::new(96, 1000, Duration::from_secs(600)),
         }
     }
 }
