@@ -389,7 +389,11 @@ fn modals_tool_its_login_and_the_app_are_told_apart() {
     assert!(text.contains("pip install -U modal"), "{text}");
     let (verdict, text) = look(&modal, "modal-1.3", "sdk", "beacon");
     assert_eq!(verdict, "fail", "{text}");
-    assert!(text.contains("or newer; install it with"), "{text}");
+    assert!(
+        text.contains("no Python with modal 1.5.4 or newer"),
+        "{text}"
+    );
+    assert!(text.contains("pip install -U modal"), "{text}");
 
     let mut command = home.command(&[
         "doctor",
