@@ -139,23 +139,20 @@ fn on_stdio(database: &str, arguments: &[&str], call: &Value) -> Value {
     let hello = json!({
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "test", "version": "1" },
     });
-    let lines = [
-        json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello }),
-        json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }),
-        json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call }),
-    ];
     let mut input = child.stdin.take().unwrap();
-    for line in lines {
-        writeln!(input, "{line}").unwrap();
-    }
     let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
-    let mut answers = (0..2).map(|_| {
+    let mut answer = || {
         let mut line = String::new();
         std::io::BufRead::read_line(&mut out, &mut line).unwrap();
         serde_json::from_str::<Value>(&line).unwrap()
-    });
-    let _hello = answers.next().unwrap();
-    let answer = answers.next().unwrap();
+    };
+    let mut say = |message: Value| writeln!(input, "{message}").unwrap();
+    say(json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello }));
+    // A client says nothing more before it is greeted.
+    let _hello = answer();
+    say(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
+    say(json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call }));
+    let answer = answer();
     drop(input);
     assert!(child.wait().unwrap().success());
     answer
