@@ -1,9 +1,10 @@
 //! The indexes that the collector adds to tables of others, built without keeping anybody from writing.
 //!
 //! `create index concurrently` runs outside any transaction, so what guards against two processes
-//! building at once is a transaction on a second connection that holds an advisory lock. Who waits for
-//! it asks again and again: a statement that waited would hold a snapshot, for which the build of the
-//! other process would wait in turn.
+//! building at once is a transaction on a second connection that holds an advisory lock. A build waits
+//! for the end of every transaction that it saw with a snapshot, and the server takes that for no
+//! deadlock. Hence who waits for the lock asks again and again, each time in a transaction of its own,
+//! and nothing that takes a snapshot runs in the transaction that holds it.
 //!
 //! Invariant: the store is correct without any of them. What can't be built is said, with the statement
 //! that the table's owner can run.
@@ -21,6 +22,8 @@ use super::{GONE, INDEX_LOCK, LOCKS, READ};
 
 /// How often is asked for the lock.
 const ASKING: Duration = Duration::from_millis(200);
+/// A round trip for which the server takes no snapshot.
+const NO_SNAPSHOT: &str = "show transaction_isolation";
 
 /// One index.
 #[derive(Debug)]
@@ -194,19 +197,14 @@ pub(super) async fn build(connections: &Connections) -> Result<bool, Fault> {
         return Ok(true);
     }
     let mut second = connections.acquire().await?;
-    let mut guard = in_time(READ, async {
-        let begin = format!("begin; set local idle_in_transaction_session_timeout = 0; {GONE}");
-        Ok(second.begin_with(AssertSqlSafe(begin)).await?)
-    })
-    .await?;
-    while !in_time(READ, async { Ok(try_lock(&mut guard).await?) }).await? {
+    while !in_time(READ, begin_locked(&mut second)).await? {
         tokio::time::sleep(ASKING).await;
     }
     let built = tokio::select! {
         built = build_missing(&mut conn) => built?,
-        fault = watch(&mut guard) => return Err(fault),
+        fault = watch(&mut second) => return Err(fault),
     };
-    in_time(READ, async { Ok(guard.commit().await?) }).await?;
+    in_time(READ, async { Ok(second.execute("commit").await?) }).await?;
     second.give_back();
     conn.give_back();
     Ok(built)
@@ -226,18 +224,28 @@ async fn build_missing(conn: &mut PgConnection) -> Result<bool, Fault> {
 async fn watch(guard: &mut PgConnection) -> Fault {
     loop {
         tokio::time::sleep(READ).await;
-        let alive = in_time(READ, async { Ok(guard.execute("select 1").await?) });
+        let alive = in_time(READ, async { Ok(guard.execute(NO_SNAPSHOT).await?) });
         if let Err(fault) = alive.await {
             return fault;
         }
     }
 }
 
-/// A simple query: a prepared one would leave a portal, and with it a snapshot, until the commit.
-async fn try_lock(guard: &mut PgConnection) -> sqlx::Result<bool> {
-    let lock = format!("select pg_try_advisory_xact_lock({LOCKS}, {INDEX_LOCK})");
-    let row = sqlx::raw_sql(AssertSqlSafe(lock)).fetch_one(guard).await?;
-    row.try_get(0)
+/// Begins a transaction that holds the lock; none is left open when another process holds it.
+async fn begin_locked(conn: &mut PgConnection) -> Result<bool, Fault> {
+    // A simple query: a prepared one would leave a portal, and with it a snapshot, until the commit.
+    let begin = format!(
+        "begin isolation level read committed; set local idle_in_transaction_session_timeout = 0; \
+         {GONE}; select pg_try_advisory_xact_lock({LOCKS}, {INDEX_LOCK})"
+    );
+    let row = sqlx::raw_sql(AssertSqlSafe(begin))
+        .fetch_one(&mut *conn)
+        .await?;
+    let locked: bool = row.try_get(0)?;
+    if !locked {
+        conn.execute("rollback").await?;
+    }
+    Ok(locked)
 }
 
 async fn build_one(conn: &mut PgConnection, index: &Index, is_left_over: bool) {

@@ -1,9 +1,11 @@
 //! A database becomes usable whatever state it is found in, by any number of processes, and nothing
 //! that was there changes.
 
+use std::time::Duration;
+
 use beacon_collector::store::{self, StoreError};
 
-use crate::support::database::{Database, Postgres, RUNNER_TABLES, TRACE_SPANS, url_of};
+use crate::support::database::{Database, Postgres, RUNNER_TABLES, TRACE_SPANS, connect, url_of};
 use crate::support::lines::{batch, start};
 
 on_every_store!(
@@ -75,6 +77,42 @@ const SOME_ROWS: &str = "insert into trace_spans \
 const VALID: &str = "select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid \
     where i.indisvalid and c.relname like 'beacon%' and i.indrelid in \
     (to_regclass('trace_spans'), to_regclass('executions')) order by 1";
+
+/// A build of an index waits for every transaction that it has seen with a snapshot. One that stays open
+/// while it asks for the build's lock would wait for the build in turn, both for good.
+#[tokio::test]
+async fn who_waits_for_the_build_of_another_leaves_no_transaction_open() {
+    let db = Postgres::create().await;
+    db.execute(TRACE_SPANS).await;
+    let mut open = connect(&db.url).await;
+    let insert = "begin; insert into trace_spans \
+        (trace_id, span_id, service, operation, started_at, status) \
+        values (gen_random_uuid(), gen_random_uuid(), 'runner', 'call', now(), 'started')";
+    sqlx::Executor::execute(&mut open, insert).await.unwrap();
+    let migrations = [(); 2].map(|()| {
+        let url = db.url.clone();
+        tokio::spawn(async move { store::open(&url).await?.migrate().await })
+    });
+    // The one builds, held up by the transaction above; the other was refused the lock.
+    let state = "select count(*) filter (where query like 'create %index concurrently%')::text || ' ' || \
+        count(*) filter (where query = 'rollback' and state = 'idle')::text || ' ' || \
+        count(*) filter (where query like '%pg_try_advisory%' and state <> 'idle')::text \
+        from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
+    let seen = async {
+        while db.texts(state).await != ["1 1 1"] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), seen)
+        .await
+        .expect("one transaction that holds the lock, and none that waits for it");
+    sqlx::Executor::execute(&mut open, "rollback")
+        .await
+        .unwrap();
+    for migration in migrations {
+        migration.await.unwrap().unwrap();
+    }
+}
 
 #[tokio::test]
 async fn a_fresh_postgres_gets_the_table_of_the_runner_and_no_jobs() {
