@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::{OnceCell, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::Instrument as _;
@@ -68,6 +68,8 @@ struct Shared {
     stats: Arc<Stats>,
     /// Tells flushes of this process from those that an earlier one left in the spool.
     run: u64,
+    /// Changes when a writer finds the store back: the others need not wait for their next try.
+    returned: watch::Sender<()>,
 }
 
 impl Shared {
@@ -116,6 +118,7 @@ pub(super) fn spawn(
         ledger: Arc::clone(&ledger),
         stats,
         run: uuid::Uuid::new_v4().as_u64_pair().0,
+        returned: watch::Sender::new(()),
     });
     let mut outlets = Vec::new();
     for number in 0..writers {
@@ -130,6 +133,7 @@ pub(super) fn spawn(
             failing: false,
             pause: PAUSES.0,
             retry_at: Instant::now(),
+            returned: shared.returned.subscribe(),
         };
         writer.show_lane();
         tasks.spawn(writer.run(inbox));
@@ -151,6 +155,7 @@ struct Writer {
     failing: bool,
     pause: Duration,
     retry_at: Instant,
+    returned: watch::Receiver<()>,
 }
 
 /// A write under way.
@@ -193,6 +198,9 @@ impl Writer {
                 },
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
                     self.hedge();
+                }
+                _ = self.returned.changed(), if self.failing && self.under_way.is_none() => {
+                    self.retry_at = Instant::now();
                 }
             }
         }
@@ -251,9 +259,13 @@ impl Writer {
             Instant::now()
         };
         self.pulse.work();
+        let mut returned = self.returned.clone();
         self.under_way = Some(UnderWay {
             write: Box::pin(async move {
-                sleep_until(begin).await;
+                tokio::select! {
+                    () = sleep_until(begin) => {}
+                    _ = returned.changed() => {}
+                }
                 shared.write(&rows).await
             }),
             batch,
@@ -343,7 +355,9 @@ impl Writer {
     fn committed(&mut self, checkpoints: &[Checkpoint], origin: Origin) {
         if self.failing {
             tracing::info!(writer = self.number, "the store is back");
+            self.shared.returned.send_replace(());
         }
+        self.returned.mark_unchanged();
         self.failing = false;
         self.pause = PAUSES.0;
         self.retry_at = Instant::now();
