@@ -4,6 +4,8 @@
 //! recognised, it is no longer than its cap unless a single element already is, and what was left out
 //! is counted under `truncated` with the cursor that fetches the rest.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -64,9 +66,9 @@ impl Answer {
         // A report is plain data; that it can't be written as JSON would be a defect of its type.
         let mut value = serde_json::to_value(report)
             .unwrap_or_else(|error| json!({ "error": error.to_string() }));
-        purify(&mut value);
-        if let Value::Object(map) = &mut value {
-            fit(map, list, page, cap);
+        match &mut value {
+            Value::Object(map) => fit(map, list, page, cap),
+            value => purify(value),
         }
         let text = value.to_string();
         Self { value, text }
@@ -93,31 +95,32 @@ impl Answer {
 fn purify(value: &mut Value) {
     match value {
         Value::String(text) => {
-            let clean = untrusted::clean(text, untrusted::MAX_TRACEBACK);
-            if clean != *text {
+            if let Cow::Owned(clean) = untrusted::cleaned(text, untrusted::MAX_TRACEBACK) {
                 *text = clean;
             }
         }
         Value::Array(items) => items.iter_mut().for_each(purify),
-        Value::Object(map) => {
-            // Keys come out of payloads too.
-            let strange: Vec<String> = map
-                .keys()
-                .filter(|key| untrusted::clean(key, untrusted::MAX_TRACEBACK) != **key)
-                .cloned()
-                .collect();
-            for key in strange {
-                if let Some(value) = map.remove(&key) {
-                    map.insert(untrusted::clean(&key, untrusted::MAX_TRACEBACK), value);
-                }
-            }
-            map.values_mut().for_each(purify);
-        }
+        Value::Object(map) => purify_map(map),
         _ => {}
     }
 }
 
-/// Cuts an answer until it fits: long texts first, then lists inside of lists, then the lists.
+fn purify_map(map: &mut Map<String, Value>) {
+    // Keys come out of payloads too.
+    let cleaned = |key: &String| match untrusted::cleaned(key, untrusted::MAX_TRACEBACK) {
+        Cow::Owned(clean) => Some((key.clone(), clean)),
+        Cow::Borrowed(_) => None,
+    };
+    let strange: Vec<(String, String)> = map.keys().filter_map(cleaned).collect();
+    for (key, clean) in strange {
+        if let Some(value) = map.remove(&key) {
+            map.insert(clean, value);
+        }
+    }
+    map.values_mut().for_each(purify);
+}
+
+/// Cleans an answer and cuts it until it fits.
 fn fit(map: &mut Map<String, Value>, list: &str, page: Page, cap: usize) {
     let mut lists = Lists::of(map);
     if page.total.is_none() {
@@ -127,25 +130,34 @@ fn fit(map: &mut Map<String, Value>, list: &str, page: Page, cap: usize) {
     for items in map.values_mut().filter_map(Value::as_array_mut) {
         items.truncate(cap / LEAST_ELEMENT);
     }
-    let room = cap.saturating_sub(NOTE_ROOM);
-    let mut shortened = false;
-    if size(map) > cap {
-        shortened = true;
-        for value in map.values_mut() {
-            shorten_texts(value);
-        }
-        for most in [16, 6, 2, 0] {
-            if size(map) <= room {
-                break;
-            }
-            for value in map.values_mut() {
-                // A list in an object of the answer's is as much inside as one in a list.
-                shorten_inner(value, most, usize::from(value.is_object()));
-            }
-        }
-        cut_lists(map, room);
-    }
+    // What will not be there needs no cleaning; what takes a secret's place may be longer than it.
+    let mut shortened = cut(map, cap);
+    purify_map(map);
+    shortened |= cut(map, cap);
     lists.note(map, list, page, shortened);
+}
+
+/// Shortens what is longer than `cap`, room for a note included: long texts first, then lists inside of
+/// lists, then the lists. Says whether it had to.
+fn cut(map: &mut Map<String, Value>, cap: usize) -> bool {
+    let room = cap.saturating_sub(NOTE_ROOM);
+    if size(map) <= cap {
+        return false;
+    }
+    for value in map.values_mut() {
+        shorten_texts(value);
+    }
+    for most in [16, 6, 2, 0] {
+        if size(map) <= room {
+            break;
+        }
+        for value in map.values_mut() {
+            // A list in an object of the answer's is as much inside as one in a list.
+            shorten_inner(value, most, usize::from(value.is_object()));
+        }
+    }
+    cut_lists(map, room);
+    true
 }
 
 /// Bytes of its JSON text.
@@ -168,7 +180,10 @@ fn size<T: Serialize>(value: &T) -> usize {
 
 fn shorten_texts(value: &mut Value) {
     match value {
-        Value::String(text) => *text = untrusted::clean(text, SHORT_TEXT),
+        // One that is short enough is cleaned with all others.
+        Value::String(text) if text.len() > SHORT_TEXT => {
+            *text = untrusted::clean(text, SHORT_TEXT);
+        }
         Value::Array(items) => items.iter_mut().for_each(shorten_texts),
         Value::Object(map) => map.values_mut().for_each(shorten_texts),
         _ => {}
@@ -323,6 +338,19 @@ mod tests {
         let (value, _) = answer.into_parts();
         assert_eq!(value["execution"]["span_count"], 50_000);
         assert_eq!(value["truncated"]["texts_shortened"], true);
+    }
+
+    #[test]
+    fn what_takes_the_place_of_secrets_counts() {
+        let items: Vec<Value> = (0..190)
+            .map(|n| json!({ "n": n, "q": "pwd=abc" }))
+            .collect();
+        let report = json!({ "items": items });
+        assert!(report.to_string().len() <= 4096);
+        let answer = Answer::seal(&report, "items", Page::default(), 4096);
+        assert!(answer.text().len() <= 4096, "{}", answer.text().len());
+        assert!(answer.text().contains("[redacted]") && !answer.text().contains("abc"));
+        assert!(answer.text().contains("items@"), "{}", answer.text());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The differences between one trace and those of a cohort: structure, timing, attributes.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
@@ -8,7 +9,6 @@ use crate::analysis::baseline::waits;
 use crate::analysis::case::ExecutionCase;
 use crate::analysis::facts::row_ms;
 use crate::analysis::report::{Difference, DifferenceKind};
-use crate::analysis::shape::Name;
 use crate::analysis::stats::Summary;
 use crate::analysis::tree::{Node, Tier, Tree};
 use crate::analysis::words::{duration, quote, whole_ms};
@@ -62,22 +62,26 @@ fn difference(kind: DifferenceKind, what: String, weight: f64, samples: usize) -
     }
 }
 
-fn name(node: &Node<'_>) -> Name {
-    (node.span.service.clone(), node.span.operation.clone())
+/// Service and operation.
+type Name<'a> = (&'a str, &'a str);
+
+fn name<'a>(node: &Node<'a>) -> Name<'a> {
+    (&node.span.service, &node.span.operation)
 }
 
-fn named(mut difference: Difference, (service, operation): &Name) -> Difference {
-    difference.service = Some(service.clone());
-    difference.operation = Some(operation.clone());
+fn named(mut difference: Difference, (service, operation): Name<'_>) -> Difference {
+    difference.service = Some(service.to_owned());
+    difference.operation = Some(operation.to_owned());
     difference
 }
 
 /// Services and spans that are missing, extra, or ended otherwise.
 fn structure(tree: &Tree<'_>, trees: &[Tree<'_>], found: &mut Vec<Difference>) {
-    let own: BTreeMap<Name, &Node<'_>> = tree.nodes.iter().map(|node| (name(node), node)).collect();
-    let mut usual: BTreeMap<Name, (usize, usize)> = BTreeMap::new();
+    let own: BTreeMap<Name<'_>, &Node<'_>> =
+        tree.nodes.iter().map(|node| (name(node), node)).collect();
+    let mut usual: BTreeMap<Name<'_>, (usize, usize)> = BTreeMap::new();
     for other in trees {
-        let names: BTreeMap<Name, bool> = other
+        let names: BTreeMap<Name<'_>, bool> = other
             .nodes
             .iter()
             .map(|node| (name(node), !node.failed() && !node.open()))
@@ -89,15 +93,15 @@ fn structure(tree: &Tree<'_>, trees: &[Tree<'_>], found: &mut Vec<Difference>) {
     }
     let samples = trees.len();
     let share = |count: usize| count as f64 / samples as f64;
-    let mut told: BTreeSet<String> = BTreeSet::new();
-    for (name, (seen, completed)) in &usual {
+    let mut told: BTreeSet<&str> = BTreeSet::new();
+    for (&name, (seen, completed)) in &usual {
         let (service, operation) = name;
         if share(*seen) < USUAL {
             continue;
         }
-        let Some(node) = own.get(name) else {
-            let service_missing = !own.keys().any(|(known, _)| known == service);
-            if service_missing && !told.insert(service.clone()) {
+        let Some(node) = own.get(&name) else {
+            let service_missing = !own.keys().any(|(known, _)| *known == service);
+            if service_missing && !told.insert(service) {
                 continue;
             }
             let (what, weight) = if service_missing {
@@ -137,7 +141,7 @@ fn structure(tree: &Tree<'_>, trees: &[Tree<'_>], found: &mut Vec<Difference>) {
             let weight = if node.failed() { 6.0 } else { 4.0 };
             found.push(named(
                 difference(DifferenceKind::Structure, what, weight, samples),
-                &name,
+                name,
             ));
         }
     }
@@ -174,7 +178,7 @@ fn differs(own: f64, usual: &Summary) -> bool {
 /// Where extra time went and where time is missing, span by span.
 fn timing(case: &ExecutionCase, tree: &Tree<'_>, trees: &[Tree<'_>], found: &mut Vec<Difference>) {
     let own = measures(tree);
-    let mut usual: BTreeMap<(Name, &'static str), Vec<f64>> = BTreeMap::new();
+    let mut usual: BTreeMap<Measure<'_>, Vec<f64>> = BTreeMap::new();
     for other in trees {
         for (key, ms) in measures(other) {
             usual.entry(key).or_default().push(ms);
@@ -188,7 +192,7 @@ fn timing(case: &ExecutionCase, tree: &Tree<'_>, trees: &[Tree<'_>], found: &mut
         if !differs(ms, &summary) {
             continue;
         }
-        let (name, measured) = &key;
+        let (name, measured) = key;
         let median = summary.median_ms;
         let more = if ms > median { "longer" } else { "shorter" };
         let off = (ms - median).abs();
@@ -213,10 +217,13 @@ fn timing(case: &ExecutionCase, tree: &Tree<'_>, trees: &[Tree<'_>], found: &mut
     }
 }
 
+/// Whose time, and which.
+type Measure<'a> = (Name<'a>, &'static str);
+
 /// Durations and waits of a trace by name; of several spans of a name, the longest.
-fn measures(tree: &Tree<'_>) -> BTreeMap<(Name, &'static str), f64> {
-    let mut measures: BTreeMap<(Name, &'static str), f64> = BTreeMap::new();
-    let mut note = |name: Name, what: &'static str, ms: f64| {
+fn measures<'a>(tree: &Tree<'a>) -> BTreeMap<Measure<'a>, f64> {
+    let mut measures: BTreeMap<Measure<'a>, f64> = BTreeMap::new();
+    let mut note = |name: Name<'a>, what: &'static str, ms: f64| {
         let known = measures.entry((name, what)).or_insert(ms);
         *known = known.max(ms);
     };
@@ -243,7 +250,7 @@ fn attributes(
     found: &mut Vec<Difference>,
 ) {
     let own = values(case, tree);
-    let mut usual: BTreeMap<Attribute, BTreeMap<String, usize>> = BTreeMap::new();
+    let mut usual: BTreeMap<Attribute<'_>, BTreeMap<Cow<'_, str>, usize>> = BTreeMap::new();
     for (case, tree) in cohort.iter().zip(trees) {
         for (attribute, value) in values(case, tree) {
             *usual
@@ -265,7 +272,8 @@ fn attributes(
         if share < SHARED || seen.contains_key(&value) {
             continue;
         }
-        let (service, key) = &attribute;
+        let (service, key) = attribute;
+        let (value, common) = (quote(&value), quote(common));
         let shown = |value: &str| {
             if value.is_empty() {
                 "empty".to_owned()
@@ -276,39 +284,39 @@ fn attributes(
         let what = format!(
             "{service} {key} is {}; it is {} in {count} of {samples} successful executions",
             shown(&value),
-            shown(common)
+            shown(&common)
         );
         let mut one = difference(DifferenceKind::Attribute, what, 3.0 * share, samples);
-        one.service = Some(service.clone());
+        one.service = Some(service.to_owned());
         one.failed_value = Some(value);
-        one.successful_value = Some(common.clone());
+        one.successful_value = Some(common);
         found.push(one);
     }
 }
 
 /// Service and key.
-type Attribute = (String, String);
+type Attribute<'a> = (&'a str, &'a str);
 
-/// The attributes of an execution and its spans, as quoted text.
-fn values(case: &ExecutionCase, tree: &Tree<'_>) -> BTreeMap<Attribute, String> {
+/// The attributes of an execution and its spans.
+fn values<'a>(case: &'a ExecutionCase, tree: &Tree<'a>) -> BTreeMap<Attribute<'a>, Cow<'a, str>> {
     let row = &case.execution;
-    let runner = |key: &str| (Tier::Runner.name().to_owned(), key.to_owned());
+    let runner = Tier::Runner.name();
     let mut values = BTreeMap::from([
-        (runner("provider_id"), quote(&row.provider_id)),
-        (runner("region"), quote(&row.region)),
+        ((runner, "provider_id"), Cow::from(&row.provider_id)),
+        ((runner, "region"), Cow::from(&row.region)),
     ]);
     if let Some(model) = &row.model_id {
-        values.insert(runner("model"), quote(model));
+        values.insert((runner, "model"), model.into());
     }
     for node in &tree.nodes {
         for (key, value) in &node.span.metadata {
             let text = match value {
-                Value::String(text) => quote(text),
-                Value::Bool(_) | Value::Number(_) => value.to_string(),
+                Value::String(text) => Cow::from(text.trim()),
+                Value::Bool(_) | Value::Number(_) => value.to_string().into(),
                 Value::Null | Value::Array(_) | Value::Object(_) => continue,
             };
             values
-                .entry((node.span.service.clone(), key.clone()))
+                .entry((node.span.service.as_str(), key.as_str()))
                 .or_insert(text);
         }
     }

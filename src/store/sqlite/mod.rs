@@ -60,8 +60,9 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY)
             // Random ids touch many pages: let the log take each several times before it is copied
-            // into the file (64 MB). Rows of a batch go in sorted, so that a page is done with when the
-            // next one is begun and little of it all need be in memory.
+            // into the file (128 MB). Rows of a batch go in sorted, so that a page is done with when the
+            // next one is begun and little of it all need be in memory, and fewer, larger ones do.
+            .page_size(8192)
             .pragma("wal_autocheckpoint", "16384")
             .pragma("cache_size", "-12288")
             // Executions of jobs that were cleaned away are kept: questions join what is there.

@@ -1,8 +1,9 @@
 //! One batch, one transaction. `BEGIN IMMEDIATE` takes the write lock before anything is read, so what
 //! a row becomes is decided while nobody else can change it.
 //!
-//! Rows go in a chunk a statement; a chunk that is refused goes again row by row, and what is refused
-//! then is set aside.
+//! Rows go in a chunk a statement. Where one is refused, the transaction is taken back and done again row
+//! by row, and what is refused then is set aside. That is rare, and lets the statements do without what
+//! SQLite would need to take back half a chunk: a copy of every page that it touches.
 
 use std::sync::LazyLock;
 
@@ -35,6 +36,14 @@ static INSERTS: LazyLock<[String; 3]> = LazyLock::new(|| {
 });
 
 pub(super) async fn write(pool: &SqlitePool, batch: &Batch) -> sqlx::Result<Written> {
+    match write_in(pool, batch, CHUNKS.len()).await {
+        Err(err) if is_refusal(&err) => write_in(pool, batch, 1).await,
+        written => written,
+    }
+}
+
+/// The same with the smallest `sizes` of [`CHUNKS`].
+async fn write_in(pool: &SqlitePool, batch: &Batch, sizes: usize) -> sqlx::Result<Written> {
     let incoming = Incoming::new(batch);
     let mut tx = pool.begin_with("begin immediate").await?;
     let ranges = incoming.ranges();
@@ -44,7 +53,7 @@ pub(super) async fn write(pool: &SqlitePool, batch: &Batch) -> sqlx::Result<Writ
         own_rows(&mut tx, &ranges).await?
     };
     let mut plan = incoming.plan(stored);
-    let mut written = insert_all(&mut tx, &mut plan).await?;
+    let mut written = insert_all(&mut tx, &mut plan, sizes).await?;
     update_all(&mut tx, &mut plan, &mut written).await?;
     written.rejected = plan.rejects.len() as u64;
     for reject in plan.rejects {
@@ -79,50 +88,41 @@ async fn own_rows(
     Ok(rows.iter().filter_map(row::stored).collect())
 }
 
-/// Binds a chunk while the connection's own thread works on the one before.
-async fn insert_all(conn: &mut SqliteConnection, plan: &mut Plan<'_>) -> sqlx::Result<Written> {
+/// Binds a chunk while the connection's own thread works on the one before. A row that goes by itself and
+/// is refused is set aside.
+async fn insert_all(
+    conn: &mut SqliteConnection,
+    plan: &mut Plan<'_>,
+    sizes: usize,
+) -> sqlx::Result<Written> {
     let mut written = Written::default();
-    let mut chunks = chunks(&plan.inserts).map(|(sql, chunk)| (chunk, bind_rows(sql, chunk)));
+    let mut chunks =
+        chunks(&plan.inserts, sizes).map(|(sql, chunk)| (chunk, bind_rows(sql, chunk)));
     let mut next = chunks.next();
     while let Some((chunk, query)) = next {
         let result;
         (result, next) = tokio::join!(query.execute(&mut *conn), async { chunks.next() });
-        match result {
-            Ok(_) => written.count_inserts(chunk),
-            Err(err) if is_refusal(&err) => {
-                insert_each(conn, chunk, &mut written, &mut plan.rejects).await?;
-            }
-            Err(err) => return Err(err),
+        match (result, chunk) {
+            (Ok(_), _) => written.count_inserts(chunk),
+            (Err(err), [row]) if is_refusal(&err) => plan.rejects.push(Reject {
+                span: row.to_span(),
+                reason: err.to_string(),
+            }),
+            (Err(err), _) => return Err(err),
         }
     }
     Ok(written)
 }
 
-async fn insert_each(
-    conn: &mut SqliteConnection,
-    rows: &[New<'_>],
-    written: &mut Written,
-    rejects: &mut Vec<Reject>,
-) -> sqlx::Result<()> {
-    let one = INSERTS[CHUNKS.len() - 1].as_str();
-    for row in rows {
-        let insert = bind_row(sqlx::query(one), &row.row());
-        match insert.execute(&mut *conn).await {
-            Ok(_) => written.count_inserts(std::slice::from_ref(row)),
-            Err(err) if is_refusal(&err) => rejects.push(Reject {
-                span: row.to_span(),
-                reason: err.to_string(),
-            }),
-            Err(err) => return Err(err),
-        }
-    }
-    Ok(())
-}
-
-/// Cuts rows into pieces of the sizes in [`CHUNKS`], the largest first, each with its statement.
-fn chunks<'a, 'b>(mut rest: &'b [New<'a>]) -> impl Iterator<Item = (&'static str, &'b [New<'a>])> {
+/// Cuts rows into pieces of the last `sizes` of [`CHUNKS`], the largest first, each with its statement.
+fn chunks<'a, 'b>(
+    mut rest: &'b [New<'a>],
+    sizes: usize,
+) -> impl Iterator<Item = (&'static str, &'b [New<'a>])> {
     std::iter::from_fn(move || {
-        let size = CHUNKS.iter().position(|&size| size <= rest.len())?;
+        let fits =
+            |&(index, &size): &(usize, &usize)| index + sizes >= CHUNKS.len() && size <= rest.len();
+        let (size, _) = CHUNKS.iter().enumerate().find(fits)?;
         let (chunk, tail) = rest.split_at(CHUNKS[size]);
         rest = tail;
         Some((INSERTS[size].as_str(), chunk))
