@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn what_takes_the_place_of_secrets_counts() {
-        let items: Vec<Value> = (0..190)
+        let items: Vec<Value> = (0..140)
             .map(|n| json!({ "n": n, "q": "pwd=abc" }))
             .collect();
         let report = json!({ "items": items });
