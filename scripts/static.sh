@@ -23,7 +23,7 @@ if [ "$(id -u)" = 0 ]; then
     root=$(mktemp -d)
     trap 'rm -rf "$root"' EXIT
     cp "$binary" "$root/"
-    inside() { env -i STATE_DIRECTORY=/ chroot "$root" /beacon-collector "$@"; }
+    inside() { env -i PATH="$PATH" STATE_DIRECTORY=/ chroot "$root" /beacon-collector "$@"; }
     inside --listen none < examples/demo/modal.log >&2
     inside failures | grep OutOfMemoryError >&2 || fail "it collected nothing in its empty root"
 fi

@@ -15,6 +15,7 @@ use crate::support::database::Database;
 on_every_store!(
     the_users_own_sql_finds_printed_spans_by_their_execution,
     linking_again_changes_nothing,
+    empty_years_are_passed_in_one_step,
     lines_that_come_again_leave_the_link,
     rows_of_services_are_never_touched,
     a_log_that_nobody_traced_is_left_alone,
@@ -186,6 +187,23 @@ async fn the_users_own_sql_finds_printed_spans_by_their_execution(db: Database) 
     let links = db.store.links_of_executions(&[1003]).await.unwrap();
     assert_eq!(links.len(), 1);
     assert_eq!(links[0].trace_id, trace(3));
+}
+
+async fn empty_years_are_passed_in_one_step(db: Database) {
+    let from = history();
+    calls(&db, from, 12).await;
+    let to = from + TimeDelta::hours(1);
+    let mut steps = 0;
+    let summary = linker(&db)
+        .link_window(DateTime::UNIX_EPOCH, to, |_, _| steps += 1)
+        .await
+        .unwrap();
+    assert_eq!(
+        (summary.linked, summary.executions),
+        (12, 12),
+        "{summary:?}"
+    );
+    assert!(steps < 100, "{steps}");
 }
 
 async fn linking_again_changes_nothing(db: Database) {

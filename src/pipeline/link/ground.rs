@@ -99,6 +99,10 @@ fn append(seconds: &mut Vec<Second>, more: Vec<Second>) {
 
 /// The stretches of `[from, to)`, by the seconds in and around it.
 fn divide(seconds: &[Second], from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<Stretch> {
+    if seconds.is_empty() {
+        let ground = Ground::Empty;
+        return vec![Stretch { from, to, ground }];
+    }
     let mut stretches = Vec::new();
     let (mut near, mut running, mut next) = (0, 0, 0);
     let (mut others, mut printed, mut callers) = (0, 0, 0);
