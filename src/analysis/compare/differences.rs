@@ -264,16 +264,24 @@ fn attributes(
         let Some(seen) = usual.get(&attribute) else {
             continue;
         };
-        let samples: usize = seen.values().sum();
-        let Some((common, count)) = seen.iter().max_by_key(|(_, count)| **count) else {
+        if seen.contains_key(&value) {
+            continue;
+        }
+        // Texts that differ may look the same as quoted, and what can't be shown is no difference.
+        let value = quote(&value);
+        let mut quoted: BTreeMap<String, usize> = BTreeMap::new();
+        for (text, count) in seen {
+            *quoted.entry(quote(text)).or_default() += count;
+        }
+        let samples: usize = quoted.values().sum();
+        let Some((common, count)) = quoted.iter().max_by_key(|(_, count)| **count) else {
             continue;
         };
         let share = *count as f64 / samples as f64;
-        if share < SHARED || seen.contains_key(&value) {
+        if share < SHARED || quoted.contains_key(&value) {
             continue;
         }
         let (service, key) = attribute;
-        let (value, common) = (quote(&value), quote(common));
         let shown = |value: &str| {
             if value.is_empty() {
                 "empty".to_owned()
@@ -284,12 +292,12 @@ fn attributes(
         let what = format!(
             "{service} {key} is {}; it is {} in {count} of {samples} successful executions",
             shown(&value),
-            shown(&common)
+            shown(common)
         );
         let mut one = difference(DifferenceKind::Attribute, what, 3.0 * share, samples);
         one.service = Some(service.to_owned());
         one.failed_value = Some(value);
-        one.successful_value = Some(common);
+        one.successful_value = Some(common.clone());
         found.push(one);
     }
 }
