@@ -24,26 +24,33 @@ type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 /// every statement is one of three and stays prepared.
 const CHUNKS: [usize; 3] = [64, 8, 1];
 
-static INSERTS: LazyLock<[String; 3]> = LazyLock::new(|| {
+/// How many rows a statement takes, and the statement.
+type Insert = (usize, String);
+
+static INSERTS: LazyLock<[Insert; 3]> = LazyLock::new(|| {
     CHUNKS.map(|rows| {
         let row = format!("({})", ["?"; 16].join(", "));
-        let rows = vec![row; rows].join(",\n");
-        format!(
-            "{}\nvalues {rows}",
-            include_str!("../sql/sqlite/insert.sql")
-        )
+        let values = vec![row; rows].join(",\n");
+        let insert = include_str!("../sql/sqlite/insert.sql");
+        (rows, format!("{insert}\nvalues {values}"))
     })
 });
 
 pub(super) async fn write(pool: &SqlitePool, batch: &Batch) -> sqlx::Result<Written> {
-    match write_in(pool, batch, CHUNKS.len()).await {
-        Err(err) if is_refusal(&err) => write_in(pool, batch, 1).await,
+    let [.., row_by_row] = &*INSERTS;
+    match write_by(pool, batch, &*INSERTS).await {
+        Err(err) if is_refusal(&err) => {
+            write_by(pool, batch, std::slice::from_ref(row_by_row)).await
+        }
         written => written,
     }
 }
 
-/// The same with the smallest `sizes` of [`CHUNKS`].
-async fn write_in(pool: &SqlitePool, batch: &Batch, sizes: usize) -> sqlx::Result<Written> {
+async fn write_by(
+    pool: &SqlitePool,
+    batch: &Batch,
+    inserts: &'static [Insert],
+) -> sqlx::Result<Written> {
     let incoming = Incoming::new(batch);
     let mut tx = pool.begin_with("begin immediate").await?;
     let ranges = incoming.ranges();
@@ -53,7 +60,7 @@ async fn write_in(pool: &SqlitePool, batch: &Batch, sizes: usize) -> sqlx::Resul
         own_rows(&mut tx, &ranges).await?
     };
     let mut plan = incoming.plan(stored);
-    let mut written = insert_all(&mut tx, &mut plan, sizes).await?;
+    let mut written = insert_all(&mut tx, &mut plan, inserts).await?;
     update_all(&mut tx, &mut plan, &mut written).await?;
     written.rejected = plan.rejects.len() as u64;
     for reject in plan.rejects {
@@ -93,11 +100,11 @@ async fn own_rows(
 async fn insert_all(
     conn: &mut SqliteConnection,
     plan: &mut Plan<'_>,
-    sizes: usize,
+    inserts: &'static [Insert],
 ) -> sqlx::Result<Written> {
     let mut written = Written::default();
     let mut chunks =
-        chunks(&plan.inserts, sizes).map(|(sql, chunk)| (chunk, bind_rows(sql, chunk)));
+        chunks(&plan.inserts, inserts).map(|(sql, chunk)| (chunk, bind_rows(sql, chunk)));
     let mut next = chunks.next();
     while let Some((chunk, query)) = next {
         let result;
@@ -114,18 +121,16 @@ async fn insert_all(
     Ok(written)
 }
 
-/// Cuts rows into pieces of the last `sizes` of [`CHUNKS`], the largest first, each with its statement.
+/// Cuts rows into pieces of the sizes that `inserts` take, the largest first, each with its statement.
 fn chunks<'a, 'b>(
     mut rest: &'b [New<'a>],
-    sizes: usize,
+    inserts: &'static [Insert],
 ) -> impl Iterator<Item = (&'static str, &'b [New<'a>])> {
     std::iter::from_fn(move || {
-        let fits =
-            |&(index, &size): &(usize, &usize)| index + sizes >= CHUNKS.len() && size <= rest.len();
-        let (size, _) = CHUNKS.iter().enumerate().find(fits)?;
-        let (chunk, tail) = rest.split_at(CHUNKS[size]);
+        let (size, sql) = inserts.iter().find(|(size, _)| *size <= rest.len())?;
+        let (chunk, tail) = rest.split_at(*size);
         rest = tail;
-        Some((INSERTS[size].as_str(), chunk))
+        Some((sql.as_str(), chunk))
     })
 }
 
