@@ -171,13 +171,14 @@ impl Baselines {
         span: &Span,
         kind: &Kind,
     ) -> Option<Reference> {
+        let mut key = Key {
+            measure,
+            service: span.service.clone(),
+            operation: span.operation.clone(),
+            kind: Kind::default(),
+        };
         let find = |level: Level| {
-            let key = Key {
-                measure,
-                service: span.service.clone(),
-                operation: span.operation.clone(),
-                kind: level.of(kind),
-            };
+            key.kind = level.of(kind);
             let summary = *self.summaries.get(&key)?;
             Some(Reference { summary, level })
         };

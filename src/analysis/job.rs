@@ -61,10 +61,16 @@ pub fn analyse(
     for case in cases {
         let tree = Tree::build(&case.spans, &baselines.skews);
         let (cause, confidence) = cause_of(case, &tree, baselines, now);
-        let mut listed = view::execution(case, &tree);
-        listed.root_cause_code = Some(cause);
-        listed.confidence = Some(confidence);
-        analysis.push(listed);
+        // Nobody asks for the spans of those that went well, and they would take up the room of the others.
+        let listed = match cause {
+            RootCause::None => view::in_short(case, &tree),
+            _ => view::execution(case, &tree),
+        };
+        analysis.push(ExecutionView {
+            root_cause_code: Some(cause),
+            confidence: Some(confidence),
+            ..listed
+        });
         judged.push(Judged {
             row: &case.execution,
             cause,

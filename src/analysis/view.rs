@@ -11,6 +11,14 @@ const LISTED: usize = 200;
 
 /// An execution with its spans.
 pub(crate) fn execution(case: &ExecutionCase, tree: &Tree<'_>) -> ExecutionView {
+    ExecutionView {
+        spans: spans(tree),
+        ..in_short(case, tree)
+    }
+}
+
+/// An execution without a list of its spans.
+pub(crate) fn in_short(case: &ExecutionCase, tree: &Tree<'_>) -> ExecutionView {
     let row = &case.execution;
     ExecutionView {
         execution_id: row.id,
@@ -22,7 +30,7 @@ pub(crate) fn execution(case: &ExecutionCase, tree: &Tree<'_>) -> ExecutionView 
         started_at: row.started_at.map(rfc3339),
         duration_ms: row_ms(row).map(whole_ms),
         span_count: tree.nodes.len(),
-        spans: spans(tree),
+        spans: Vec::new(),
         root_cause_code: None,
         confidence: None,
     }

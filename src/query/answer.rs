@@ -68,7 +68,9 @@ impl Answer {
             .unwrap_or_else(|error| json!({ "error": error.to_string() }));
         match &mut value {
             Value::Object(map) => fit(map, list, page, cap),
-            value => purify(value),
+            value => {
+                purify(value);
+            }
         }
         let text = value.to_string();
         Self { value, text }
@@ -91,33 +93,41 @@ impl Answer {
     }
 }
 
-/// Cleans every string, wherever it stands.
-fn purify(value: &mut Value) {
+/// Cleans every string, wherever it stands. Says whether that changed any.
+fn purify(value: &mut Value) -> bool {
     match value {
-        Value::String(text) => {
-            if let Cow::Owned(clean) = untrusted::cleaned(text, untrusted::MAX_TRACEBACK) {
+        Value::String(text) => match untrusted::cleaned(text, untrusted::MAX_TRACEBACK) {
+            Cow::Owned(clean) => {
                 *text = clean;
+                true
             }
-        }
-        Value::Array(items) => items.iter_mut().for_each(purify),
+            Cow::Borrowed(_) => false,
+        },
+        Value::Array(items) => items.iter_mut().filter_map(changed).count() > 0,
         Value::Object(map) => purify_map(map),
-        _ => {}
+        _ => false,
     }
 }
 
-fn purify_map(map: &mut Map<String, Value>) {
+/// For counting: all have to be looked at, whatever the first one says.
+fn changed(value: &mut Value) -> Option<()> {
+    purify(value).then_some(())
+}
+
+fn purify_map(map: &mut Map<String, Value>) -> bool {
     // Keys come out of payloads too.
     let cleaned = |key: &String| match untrusted::cleaned(key, untrusted::MAX_TRACEBACK) {
         Cow::Owned(clean) => Some((key.clone(), clean)),
         Cow::Borrowed(_) => None,
     };
     let strange: Vec<(String, String)> = map.keys().filter_map(cleaned).collect();
+    let renamed = !strange.is_empty();
     for (key, clean) in strange {
         if let Some(value) = map.remove(&key) {
             map.insert(clean, value);
         }
     }
-    map.values_mut().for_each(purify);
+    map.values_mut().filter_map(changed).count() > 0 || renamed
 }
 
 /// Cleans an answer and cuts it until it fits.
@@ -132,8 +142,9 @@ fn fit(map: &mut Map<String, Value>, list: &str, page: Page, cap: usize) {
     }
     // What will not be there needs no cleaning; what takes a secret's place may be longer than it.
     let mut shortened = cut(map, cap);
-    purify_map(map);
-    shortened |= cut(map, cap);
+    if purify_map(map) {
+        shortened |= cut(map, cap);
+    }
     lists.note(map, list, page, shortened);
 }
 
@@ -144,19 +155,19 @@ fn cut(map: &mut Map<String, Value>, cap: usize) -> bool {
     if size(map) <= cap {
         return false;
     }
-    for value in map.values_mut() {
-        shorten_texts(value);
-    }
+    map.values_mut().for_each(shorten_texts);
+    let mut length = size(map);
     for most in [16, 6, 2, 0] {
-        if size(map) <= room {
+        if length <= room {
             break;
         }
-        for value in map.values_mut() {
-            // A list in an object of the answer's is as much inside as one in a list.
-            shorten_inner(value, most, usize::from(value.is_object()));
-        }
+        // A list in an object of the answer's is as much inside as one in a list.
+        let freed = map
+            .values_mut()
+            .map(|value| shorten_inner(value, most, usize::from(value.is_object())));
+        length -= freed.sum::<usize>();
     }
-    cut_lists(map, room);
+    cut_lists(map, length.saturating_sub(room));
     true
 }
 
@@ -191,42 +202,41 @@ fn shorten_texts(value: &mut Value) {
 }
 
 /// Keeps `most` elements of every list that stands inside another one; their counts stand beside them
-/// in the reports.
-fn shorten_inner(value: &mut Value, most: usize, depth: usize) {
+/// in the reports. Bytes that this frees.
+fn shorten_inner(value: &mut Value, most: usize, depth: usize) -> usize {
     match value {
         Value::Array(items) => {
-            if depth > 0 {
-                items.truncate(most);
+            let mut freed = 0;
+            if depth > 0 && items.len() > most {
+                let dropped: usize = items.drain(most..).map(|item| size(&item) + 1).sum();
+                // The commas stand between.
+                freed = dropped - usize::from(items.is_empty());
             }
-            for item in items {
-                shorten_inner(item, most, depth + 1);
-            }
+            let inner = items
+                .iter_mut()
+                .map(|item| shorten_inner(item, most, depth + 1));
+            freed + inner.sum::<usize>()
         }
-        Value::Object(map) => {
-            for value in map.values_mut() {
-                shorten_inner(value, most, depth);
-            }
-        }
-        _ => {}
+        Value::Object(map) => map
+            .values_mut()
+            .map(|value| shorten_inner(value, most, depth))
+            .sum(),
+        _ => 0,
     }
 }
 
-/// Takes elements off the end of the heaviest list until everything fits.
-fn cut_lists(map: &mut Map<String, Value>, room: usize) {
-    loop {
-        let over = size(map).saturating_sub(room);
-        if over == 0 {
-            return;
-        }
+/// Takes elements off the end of the heaviest list until so many bytes are freed.
+fn cut_lists(map: &mut Map<String, Value>, mut over: usize) {
+    while over > 0 {
         let heaviest = map
             .values_mut()
             .filter_map(Value::as_array_mut)
             .filter(|items| items.len() > 1)
             .max_by_key(|items| items.iter().map(size).sum::<usize>());
         let Some(items) = heaviest else { return };
-        let mut freed = 0;
-        while freed < over && items.len() > 1 {
-            freed += items.pop().map_or(0, |item| size(&item) + 1);
+        while over > 0 && items.len() > 1 {
+            let freed = items.pop().map_or(0, |item| size(&item) + 1);
+            over = over.saturating_sub(freed);
         }
     }
 }

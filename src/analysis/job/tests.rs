@@ -52,6 +52,17 @@ fn a_region_that_fails_as_a_whole_is_an_outage() {
         (OutageScope::Region, Some("EU"))
     );
     assert_eq!((outage.failed, outage.total), (6, 6));
+    let listed = |failed: bool| {
+        let spans = found
+            .analysis
+            .iter()
+            .filter(|one| (one.region == "EU") == failed);
+        spans
+            .map(|one| (one.span_count > 0, one.spans.is_empty()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(listed(true), [(true, false); 6]);
+    assert_eq!(listed(false), [(true, true); 12]);
     let dominant = found.dominant_cause.unwrap();
     assert_eq!(dominant.root_cause_code, RootCause::RouterUnreachable);
     assert_eq!(

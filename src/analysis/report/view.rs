@@ -27,7 +27,8 @@ pub struct ExecutionView {
     pub duration_ms: Option<i64>,
     /// Number of distinct spans of its trace.
     pub span_count: usize,
-    /// The spans in time order; may be cut, `span_count` is not.
+    /// The spans in time order; may be cut, `span_count` is not. Left out where many executions are listed
+    /// and nothing is wrong with this one.
     pub spans: Vec<SpanView>,
     /// Why it failed or was slow; `null` where that was not asked.
     pub root_cause_code: Option<RootCause>,
