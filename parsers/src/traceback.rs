@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use crate::header;
 use crate::record::{Envelope, Traceback, split_error};
@@ -42,24 +41,26 @@ pub(crate) struct Open {
 /// Failures, and the tracebacks that follow them.
 #[derive(Default)]
 pub(crate) struct Tracebacks {
+    /// The mark of each failure's source, in the same order: every trace line is compared with every
+    /// failure.
+    marks: VecDeque<u64>,
     failures: VecDeque<Failure>,
     open: VecDeque<Open>,
 }
 
 /// A failure that was seen, and where.
 struct Failure {
-    /// The hash of its source: ids of containers and calls differ in their last characters only, and
-    /// every trace line is compared with every failure.
-    source: u64,
     ids: Envelope<'static>,
     start: u64,
 }
 
-fn source(envelope: &Envelope<'_>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    envelope.container_id.hash(&mut hasher);
-    envelope.function_call_id.hash(&mut hasher);
-    hasher.finish()
+/// What two sources rarely have in common: ids of containers and calls differ in their last characters.
+fn mark(envelope: &Envelope<'_>) -> u64 {
+    let tail = |id: &Option<Cow<'_, str>>| {
+        let bytes = id.as_deref().and_then(|id| id.as_bytes().last_chunk());
+        bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    };
+    tail(&envelope.container_id).rotate_left(32) ^ tail(&envelope.function_call_id)
 }
 
 /// What a line is to the tracebacks.
@@ -92,22 +93,31 @@ impl Tracebacks {
             function_call_id: envelope.function_call_id.clone(),
             ..Envelope::default()
         };
+        self.marks.push_back(mark(envelope));
         self.failures.push_back(Failure {
-            source: source(envelope),
             ids: ids.into_owned(),
             start,
         });
         if self.failures.len() > FAILURES_MAX {
+            self.marks.pop_front();
             self.failures.pop_front();
         }
     }
 
     /// Forgets the failure of a source that went on to other work.
     pub(crate) fn cleared(&mut self, envelope: &Envelope<'_>) {
-        if !self.failures.is_empty() {
-            let source = source(envelope);
-            self.failures
-                .retain(|failed| failed.source != source || !same_source(&failed.ids, envelope));
+        let mark = mark(envelope);
+        if !self.marks.contains(&mark) {
+            return;
+        }
+        let mut at = 0;
+        while let (Some(known), Some(failed)) = (self.marks.get(at), self.failures.get(at)) {
+            if *known == mark && same_source(&failed.ids, envelope) {
+                self.marks.remove(at);
+                self.failures.remove(at);
+            } else {
+                at += 1;
+            }
         }
     }
 
