@@ -2,7 +2,7 @@
 //! process is killed is gone; at most one flush interval.
 
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::mpsc::WeakSender;
@@ -67,19 +67,17 @@ fn read_to_end(
     stream: &StreamId,
     progress: impl Fn(usize),
 ) -> Result<(), SourceError> {
+    let buffers = Arc::new(Buffers::default());
     loop {
-        let mut buffer = vec![0; CHUNK_BYTES];
-        let count = match input.read(&mut buffer) {
-            Ok(count) => count,
+        let mut chunk = Chunk::new(&buffers);
+        match input.read(&mut chunk.buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => chunk.filled = count,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(read_error(error)),
-        };
-        if count == 0 {
-            return Ok(());
         }
-        progress(count);
-        buffer.truncate(count);
-        let bytes = Bytes::from(buffer);
+        progress(chunk.filled);
+        let bytes = Bytes::from_owner(chunk);
         let out = out.upgrade().ok_or(SourceError::PipelineStopped)?;
         out.blocking_send(Input::Bytes {
             stream: stream.clone(),
@@ -89,10 +87,63 @@ fn read_to_end(
     }
 }
 
+/// Buffers that are free again. To clear a new one for each read takes as long as to read.
+type Buffers = Mutex<Vec<Vec<u8>>>;
+
+/// What one read has filled; the buffer goes back when nobody needs it any more.
+struct Chunk {
+    buffer: Vec<u8>,
+    filled: usize,
+    home: Arc<Buffers>,
+}
+
+impl Chunk {
+    fn new(home: &Arc<Buffers>) -> Self {
+        let free = home.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Self {
+            buffer: free.unwrap_or_else(|| vec![0; CHUNK_BYTES]),
+            filled: 0,
+            home: Arc::clone(home),
+        }
+    }
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        self.buffer.get(..self.filled).unwrap_or(&self.buffer)
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        let mut home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+        home.push(std::mem::take(&mut self.buffer));
+    }
+}
+
 fn read_error(source: std::io::Error) -> SourceError {
     SourceError::Read {
         what: "standard input".into(),
         source,
         remedy: "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_used_again_once_its_bytes_are_needed_no_more() {
+        let buffers = Arc::new(Buffers::default());
+        let mut chunk = Chunk::new(&buffers);
+        chunk.buffer[..3].copy_from_slice(b"abc");
+        chunk.filled = 3;
+        let bytes = Bytes::from_owner(chunk);
+        assert_eq!(&bytes[..], b"abc");
+        assert!(buffers.lock().unwrap().is_empty());
+        let address = bytes.as_ptr();
+        drop(bytes);
+        assert_eq!(Chunk::new(&buffers).buffer.as_ptr(), address);
     }
 }
