@@ -26,7 +26,13 @@ impl Fields {
         let key = key.into();
         match self.find(&key) {
             Ok(at) => self.0[at].1 = value,
-            Err(at) => self.0.insert(at, (key, value)),
+            Err(at) => {
+                // Many spans have one, and the usual first growth is for four.
+                if self.0.is_empty() {
+                    self.0.reserve_exact(1);
+                }
+                self.0.insert(at, (key, value));
+            }
         }
     }
 

@@ -150,7 +150,7 @@ mod tests {
             at: "2026-01-01T00:00:01Z".parse().unwrap(),
             precision: Precision::Second,
         });
-        seen.context = context;
+        seen.context = context.into();
         seen
     }
 

@@ -8,6 +8,7 @@ mod link;
 mod observation;
 #[cfg(test)]
 mod properties;
+mod rare;
 mod reconcile;
 mod region;
 mod row;
@@ -17,7 +18,8 @@ pub use execution::{Execution, ExecutionLink, Job, LossEntry, Tally};
 pub use fields::Fields;
 pub use identity::{SpanKey, log_id_range, span_id_of_otlp};
 pub use link::{SpanLink, is_filled};
-pub use observation::{Context, End, Moment, Observation, Outcome, Precision, Step};
+pub use observation::{Context, End, Moment, Observation, Outcome, Precision, Step, Times};
+pub use rare::{Nothing, Rare};
 pub(crate) use reconcile::find_slot;
 pub use reconcile::{Change, RowKey, reconcile};
 pub use region::Regions;

@@ -18,10 +18,13 @@ use super::identity::Anchor;
 use super::link::is_filled;
 use super::row::{Metadata, Row};
 use super::span::{COLLECTOR, Span, SpanStatus, meta};
-use super::{Fields, SpanKey};
+use super::{Fields, Nothing, Rare, SpanKey};
 
 /// Steps kept for one span, the earliest, so that one chatty span stays one row.
 const MAX_STEPS: usize = 64;
+
+/// A longer reported duration is a mistake, and reaches beyond the calendar at last.
+const LONGEST_REPORT: TimeDelta = TimeDelta::days(36_500);
 
 /// Service and operation of a span whose start line was not seen.
 const UNNAMED: (&str, &str) = ("modal", "inference");
@@ -99,6 +102,14 @@ pub struct End {
     pub error_message: Option<String>,
 }
 
+impl End {
+    /// The reported duration; none where it is longer than anything that a line can be about.
+    pub(super) fn took(&self) -> Option<TimeDelta> {
+        let took = TimeDelta::microseconds(self.reported_us?);
+        (took.abs() <= LONGEST_REPORT).then_some(took)
+    }
+}
+
 /// Something that happened inside a span.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
@@ -137,9 +148,30 @@ pub struct Context {
     pub job_id: Option<SmolStr>,
 }
 
+impl Nothing for Context {
+    fn nothing() -> &'static Self {
+        static NOTHING: Context = Context {
+            trace_id: None,
+            parent_span_id: None,
+            execution_id: None,
+            job_id: None,
+        };
+        &NOTHING
+    }
+}
+
+impl Nothing for Vec<Step> {
+    fn nothing() -> &'static Self {
+        static NOTHING: Vec<Step> = Vec::new();
+        &NOTHING
+    }
+}
+
 /// A value of `metadata`.
 pub(super) enum Said<'a> {
     Text(&'a str),
+    /// One of ours: nothing in it needs to be escaped.
+    Word(&'static str),
     Truth,
     Number(f64),
     Field(&'a Value),
@@ -149,7 +181,7 @@ pub(super) enum Said<'a> {
 impl From<Said<'_>> for Value {
     fn from(said: Said<'_>) -> Self {
         match said {
-            Said::Text(text) => text.into(),
+            Said::Text(text) | Said::Word(text) => text.into(),
             Said::Truth => true.into(),
             Said::Number(number) => number.into(),
             Said::Field(value) => value.clone(),
@@ -157,6 +189,9 @@ impl From<Said<'_>> for Value {
         }
     }
 }
+
+/// When a span started and ended.
+pub type Times = (DateTime<Utc>, Option<DateTime<Utc>>);
 
 /// All that is known of one printed span.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -181,14 +216,14 @@ pub struct Observation {
     /// The closing line.
     pub end: Option<End>,
     /// Steps, in time order.
-    pub steps: Vec<Step>,
+    pub steps: Rare<Vec<Step>>,
     /// Whether there were steps beyond the bound. Not how many: a step that was left out can't be told
     /// from the same one read again.
     pub steps_dropped: bool,
     /// Python traceback that followed the failure.
     pub traceback: Option<String>,
     /// Explicit context.
-    pub context: Context,
+    pub context: Rare<Context>,
     /// `model=`.
     pub model_id: Option<SmolStr>,
     /// `region=`.
@@ -212,10 +247,10 @@ impl Observation {
             function_id: None,
             start: None,
             end: None,
-            steps: Vec::new(),
+            steps: Rare::default(),
             steps_dropped: false,
             traceback: None,
-            context: Context::default(),
+            context: Rare::default(),
             model_id: None,
             region: None,
             fields: Fields::default(),
@@ -282,25 +317,24 @@ impl Observation {
         self.traceback = pick(self.traceback.take(), other.traceback, fuller);
         self.model_id = pick(self.model_id.take(), other.model_id, fuller);
         self.region = pick(self.region.take(), other.region, fuller);
-        self.context.trace_id = pick(self.context.trace_id, other.context.trace_id, Ord::min);
-        self.context.parent_span_id = pick(
-            self.context.parent_span_id,
-            other.context.parent_span_id,
-            Ord::min,
-        );
-        self.context.execution_id = pick(
-            self.context.execution_id,
-            other.context.execution_id,
-            Ord::min,
-        );
-        self.context.job_id = pick(self.context.job_id.take(), other.context.job_id, fuller);
+        if let Some(other) = other.context.into_inner() {
+            let known = &mut *self.context;
+            known.trace_id = pick(known.trace_id, other.trace_id, Ord::min);
+            known.parent_span_id = pick(known.parent_span_id, other.parent_span_id, Ord::min);
+            known.execution_id = pick(known.execution_id, other.execution_id, Ord::min);
+            known.job_id = pick(known.job_id.take(), other.job_id, fuller);
+        }
         if other.source < self.source {
             self.source = other.source;
         }
         self.steps_dropped |= other.steps_dropped;
         self.deadline_passed |= other.deadline_passed;
-        for step in other.steps {
+        for step in other.steps.into_inner().unwrap_or_default() {
             self.add_step(step);
+        }
+        if self.fields.is_empty() {
+            self.fields = other.fields;
+            return;
         }
         for (key, value) in other.fields {
             let known = self.fields.remove(&key);
@@ -314,7 +348,7 @@ impl Observation {
 
     /// The row as it stands, not linked to anything but what the lines themselves said.
     pub fn to_span(&self) -> Span {
-        let row = self.row(self.span_id());
+        let row = self.row(self.span_id(), self.times());
         let text = |text: Option<&str>| text.map(str::to_owned);
         Span {
             trace_id: row.trace_id,
@@ -336,9 +370,9 @@ impl Observation {
         }
     }
 
-    /// The same, borrowed; `span_id` is [`Self::span_id`], which costs a hash to find out.
-    pub fn row(&self, span_id: Uuid) -> Row<'_> {
-        let (started_at, completed_at) = self.times();
+    /// The same, borrowed; `span_id` is [`Self::span_id`], which costs a hash to find out, and the times are
+    /// [`Self::times`].
+    pub fn row(&self, span_id: Uuid, (started_at, completed_at): Times) -> Row<'_> {
         let duration_ms = completed_at.map(|end| {
             let exact = end - started_at;
             exact.num_milliseconds() + i64::from(exact.subsec_nanos() % 1_000_000 >= 500_000)
@@ -379,12 +413,8 @@ impl Observation {
     }
 
     /// Start and end. A reported duration is exact where printed times are only whole seconds.
-    fn times(&self) -> (DateTime<Utc>, Option<DateTime<Utc>>) {
-        let reported = self
-            .end
-            .as_ref()
-            .and_then(|end| end.reported_us)
-            .map(TimeDelta::microseconds);
+    pub fn times(&self) -> Times {
+        let reported = self.end.as_ref().and_then(End::took);
         match (&self.start, &self.end) {
             (Some(start), None) => (start.at, None),
             (Some(start), Some(end)) => {
@@ -435,7 +465,7 @@ impl Observation {
             self.fields.iter().peekable()
         };
         let mut put = |key: &str, value: Option<Said<'_>>| -> Result<(), E> {
-            while let Some((name, field)) = fields.next_if(|(name, _)| *name < key) {
+            while let Some((name, field)) = fields.next_if(|(name, _)| is_before(name, key)) {
                 show(name, Said::Field(field))?;
             }
             value.map_or(Ok(()), |value| show(key, value))
@@ -443,14 +473,14 @@ impl Observation {
         let truth = |is_true: bool| is_true.then_some(Said::Truth);
         let end = self.end.as_ref();
         let reported = end.and_then(|end| end.reported_us);
-        put(meta::COLLECTOR, Some(Said::Text(COLLECTOR)))?;
+        put(meta::COLLECTOR, Some(Said::Word(COLLECTOR)))?;
         put(
             meta::CONTAINER_ID,
             self.container_id.as_deref().map(Said::Text),
         )?;
         let is_late = end.is_none() && self.deadline_passed;
         put(meta::DEADLINE_PASSED, truth(is_late))?;
-        let precision = |moment: &Moment| Said::Text(moment.precision.as_str());
+        let precision = |moment: &Moment| Said::Word(moment.precision.as_str());
         put(meta::END_PRECISION, end.map(|end| precision(&end.moment)))?;
         if !self.steps.is_empty() {
             let events = self.steps.iter().map(event).collect();
@@ -555,18 +585,18 @@ impl Observation {
 }
 
 /// The earliest start within its printed second that the closing line and the reported duration
-/// allow: a span that took 1.90 s and ended in second 3 can't have begun before 1.10 s.
+/// allow: a span that took 1.90 s and ended in second 3 can't have begun before 1.10 s. In microseconds:
+/// dates are not needed until the end.
 fn within_second(start: DateTime<Utc>, end: Moment, took: TimeDelta) -> DateTime<Utc> {
-    let whole = |at: DateTime<Utc>| DateTime::from_timestamp(at.timestamp(), 0).unwrap_or(at);
-    let (first, last) = (
-        whole(start),
-        whole(start) + TimeDelta::microseconds(999_999),
-    );
-    match end.precision {
+    const SECOND: i64 = 1_000_000;
+    let took = took.num_microseconds().unwrap_or_default();
+    let first = start.timestamp() * SECOND;
+    let last = first + SECOND - 1;
+    let begin = match end.precision {
         Precision::Arrival => first,
         Precision::Second => {
-            let earliest = whole(end.at) - took;
-            let latest = earliest + TimeDelta::microseconds(999_999);
+            let earliest = end.at.timestamp() * SECOND - took;
+            let latest = earliest + SECOND - 1;
             // A duration that was measured over less than the span says nothing about its start.
             if latest < first || earliest > last {
                 first
@@ -574,8 +604,12 @@ fn within_second(start: DateTime<Utc>, end: Moment, took: TimeDelta) -> DateTime
                 earliest.max(first)
             }
         }
-        Precision::Milli | Precision::Micro => (end.at - took).clamp(first, last),
-    }
+        Precision::Milli | Precision::Micro => {
+            let earliest = end.at.timestamp_micros() - took;
+            earliest.clamp(first, last)
+        }
+    };
+    DateTime::from_timestamp_micros(begin).unwrap_or(start)
 }
 
 /// Stands before a payload key that has the name of one of our own keys.
@@ -600,6 +634,14 @@ fn is_own_key(key: &str) -> bool {
         meta::END_PRECISION,
     ];
     OWN.contains(&key) || key.starts_with(PAYLOAD_PREFIX)
+}
+
+/// Whether a key sorts before another one: their first bytes tell nearly always.
+fn is_before(key: &str, other: &str) -> bool {
+    match (key.as_bytes().first()).cmp(&other.as_bytes().first()) {
+        Ordering::Equal => key < other,
+        order => order.is_lt(),
+    }
 }
 
 /// A field under a name that is none of ours.
@@ -715,6 +757,7 @@ fn fuller_value(a: Value, b: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::find_slot;
     use super::*;
 
     const SECOND: i64 = 1_760_000_000;
@@ -757,6 +800,24 @@ mod tests {
     fn a_duration_that_does_not_cover_the_span_leaves_the_start_alone() {
         assert_eq!(started_ms(&printed(30, 1_900)), 0);
         assert_eq!(started_ms(&printed(0, 1_900)), 0);
+    }
+
+    #[test]
+    fn a_duration_beyond_the_calendar_says_nothing_and_harms_nothing() {
+        let mut seen = printed(5, i64::MAX / 1000);
+        assert_eq!(started_ms(&seen), 0);
+        assert_eq!(seen.to_span().duration_ms, Some(5_000));
+        seen.start = None;
+        assert_eq!(started_ms(&seen), 5_000);
+        let mut tail = Observation::new(seen.key.clone(), "test");
+        tail.add_step(Step {
+            at: DateTime::from_timestamp(SECOND, 0).unwrap(),
+            name: "step".into(),
+            fields: Map::new(),
+        });
+        assert_eq!(find_slot([&tail].into_iter(), &seen), Some(0));
+        tail.start = printed(0, 0).start;
+        assert_eq!(find_slot([&tail].into_iter(), &seen), Some(0));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::identity::Anchor;
 use super::link::{is_overruled, undo};
 use super::span::meta;
-use super::{Context, Observation, Span, SpanKey};
+use super::{Context, End, Observation, Span, SpanKey};
 
 /// How far printed times of one container may run backwards.
 const REORDER: TimeDelta = TimeDelta::seconds(60);
@@ -51,7 +51,10 @@ pub enum Change {
 ///
 /// `stored` must hold every row of ours whose span id lies in [`SpanKey::id_range`] of an incoming
 /// key; other rows in it are ignored. Changes come sorted by span id.
-pub fn reconcile(stored: &[Span], incoming: impl IntoIterator<Item = Observation>) -> Vec<Change> {
+pub fn reconcile<'a>(
+    stored: impl IntoIterator<Item = &'a Span>,
+    incoming: impl IntoIterator<Item = Observation>,
+) -> Vec<Change> {
     // Nearly every key has one span, and a slot is large: the usual first growth would waste most of it.
     let one = || Vec::with_capacity(1);
     let mut keys: BTreeMap<SpanKey, Vec<Slot<'_>>> = BTreeMap::new();
@@ -118,7 +121,7 @@ fn fits(head: &Observation, tail: &Observation) -> bool {
         if let Some(known) = &head.end {
             return (end.moment.at - known.moment.at).abs() <= REORDER;
         }
-        return match end.reported_us.map(TimeDelta::microseconds) {
+        return match end.took() {
             Some(took) => gap >= took - REORDER && gap <= took + UNMEASURED,
             None => gap >= -REORDER && gap <= LONGEST_CALL,
         };
@@ -136,8 +139,8 @@ fn fits(head: &Observation, tail: &Observation) -> bool {
 fn headless_fit(a: &Observation, b: &Observation) -> bool {
     match (&a.end, &b.end) {
         (Some(x), Some(y)) => (x.moment.at - y.moment.at).abs() <= TimeDelta::seconds(1),
-        (Some(end), None) => steps_before(b, end.moment.at, end.reported_us),
-        (None, Some(end)) => steps_before(a, end.moment.at, end.reported_us),
+        (Some(end), None) => steps_before(b, end),
+        (None, Some(end)) => steps_before(a, end),
         (None, None) => match (a.first_step(), b.first_step()) {
             (Some(x), Some(y)) => (x - y).abs() <= UNMEASURED,
             _ => false,
@@ -145,12 +148,9 @@ fn headless_fit(a: &Observation, b: &Observation) -> bool {
     }
 }
 
-fn steps_before(
-    tail: &Observation,
-    end: chrono::DateTime<chrono::Utc>,
-    reported_us: Option<i64>,
-) -> bool {
-    let longest = reported_us.map_or(LONGEST_CALL, |us| TimeDelta::microseconds(us) + UNMEASURED);
+fn steps_before(tail: &Observation, end: &End) -> bool {
+    let longest = end.took().map_or(LONGEST_CALL, |took| took + UNMEASURED);
+    let end = end.moment.at;
     tail.first_step()
         .is_some_and(|at| at <= end + REORDER && at >= end - longest)
 }

@@ -67,9 +67,14 @@ impl Metadata<'_> {
                 let mut before = b'{';
                 let Ok(()) = seen.each_metadata::<Infallible>(|key, value| {
                     json.push(std::mem::replace(&mut before, b','));
-                    write_text(json, key);
+                    match value {
+                        Said::Field(_) => write_text(json, key),
+                        // Our own keys.
+                        _ => write_plain(json, key),
+                    }
                     json.push(b':');
                     match value {
+                        Said::Word(word) => write_plain(json, word),
                         Said::Text(text) => write_text(json, text),
                         Said::Truth => json.extend_from_slice(b"true"),
                         Said::Number(number) => write_any(json, &number),
@@ -89,16 +94,25 @@ fn write_any(json: &mut Vec<u8>, value: &impl Serialize) {
     let _ = serde_json::to_writer(json, value);
 }
 
-/// Ids and names have nothing to escape.
+/// Ids and names have nothing to escape. All bytes are looked at, without an early end, which is what the
+/// compiler turns into vector code.
 fn write_text(json: &mut Vec<u8>, text: &str) {
     let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    if text.bytes().all(is_plain) {
-        json.push(b'"');
-        json.extend_from_slice(text.as_bytes());
-        json.push(b'"');
+    let plain = text
+        .bytes()
+        .fold(true, |plain, byte| plain & is_plain(byte));
+    if plain {
+        write_plain(json, text);
     } else {
         write_any(json, &text);
     }
+}
+
+fn write_plain(json: &mut Vec<u8>, text: &str) {
+    json.reserve(text.len() + 2);
+    json.push(b'"');
+    json.extend_from_slice(text.as_bytes());
+    json.push(b'"');
 }
 
 impl Span {
@@ -170,7 +184,8 @@ mod tests {
             parent_span_id: Some(Uuid::from_u128(2)),
             execution_id: Some(3),
             job_id: Some("job".into()),
-        };
+        }
+        .into();
         let fields = [
             ("tokens", json!(7)),
             ("log_id", json!("x")),
@@ -184,7 +199,7 @@ mod tests {
     fn the_row_of_an_observation_is_the_row_of_its_span() {
         for seen in observations() {
             let span = seen.to_span();
-            let (borrowed, owned) = (seen.row(span.span_id), span.row());
+            let (borrowed, owned) = (seen.row(span.span_id, seen.times()), span.row());
             let columns = |row: &Row<'_>| {
                 let mut metadata = Vec::new();
                 row.metadata.write(&mut metadata);

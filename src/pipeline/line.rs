@@ -2,6 +2,8 @@
 //!
 //! What lines repeat (containers, names, models) is cleaned once and shared.
 
+use std::borrow::Cow;
+
 use beacon_parsers::{Envelope, Phase, TraceLine, Value};
 use serde_json::Value as Json;
 use smol_str::SmolStr;
@@ -28,29 +30,13 @@ impl Reader {
         }
     }
 
-    /// Which span a line is of.
-    pub(super) fn key(&mut self, envelope: &Envelope<'_>, line: &TraceLine<'_>) -> SpanKey {
-        SpanKey {
+    /// What a line says of its span, but not yet where that ran: see [`Self::locate`].
+    pub(super) fn observation(&mut self, line: &TraceLine<'_>, moment: Moment) -> Observation {
+        let key = SpanKey {
             log_id: SmolStr::new(&line.id),
-            scope: self
-                .containers
-                .get(scope_of(envelope), |scope| scope.into()),
-        }
-    }
-
-    /// What it says of it.
-    pub(super) fn observation(
-        &mut self,
-        key: SpanKey,
-        envelope: &Envelope<'_>,
-        line: &TraceLine<'_>,
-        moment: Moment,
-    ) -> Observation {
-        let scope = key.scope.clone();
+            scope: SmolStr::default(),
+        };
         let mut seen = Observation::new(key, self.source.clone());
-        seen.container_id = envelope.container_id.is_some().then_some(scope);
-        seen.function_call_id = envelope.function_call_id.as_deref().map(SmolStr::new);
-        seen.function_id = envelope.function_id.as_deref().map(SmolStr::new);
         match &line.phase {
             Phase::Started { name } => {
                 seen.name = Some(self.names.get(name, service_and_operation));
@@ -73,6 +59,32 @@ impl Reader {
             take_field(&mut seen, name, value);
         }
         seen
+    }
+
+    /// Enters where a line comes from, as far as that is not known of the span that it is joined to.
+    pub(super) fn locate(
+        &mut self,
+        seen: &mut Observation,
+        envelope: &Envelope<'_>,
+        known: Option<&Observation>,
+    ) {
+        let new = |id: &Option<Cow<'_, str>>, known: Option<&SmolStr>| {
+            let id = id
+                .as_deref()
+                .filter(|id| known.is_none_or(|known| known != id));
+            id.map(SmolStr::new)
+        };
+        let calls = known.and_then(|known| known.function_call_id.as_ref());
+        seen.function_call_id = new(&envelope.function_call_id, calls);
+        let functions = known.and_then(|known| known.function_id.as_ref());
+        seen.function_id = new(&envelope.function_id, functions);
+        // Lines of one key come from one container, or none name any.
+        if known.is_none() {
+            let scope = scope_of(envelope);
+            seen.key.scope = self.containers.get(scope, |scope| scope.into());
+            let in_container = envelope.container_id.is_some();
+            seen.container_id = in_container.then(|| seen.key.scope.clone());
+        }
     }
 }
 

@@ -15,13 +15,15 @@ use smol_str::SmolStr;
 
 use super::line::{Reader, precision, scope_of};
 use super::place::{ByPlace, Place, Places};
-use crate::model::{Moment, Observation, Outcome, Precision, SpanKey, find_slot};
+use crate::model::{Moment, Observation, Outcome, Precision, find_slot};
 use crate::untrusted::{MAX_TEXT, MAX_TRACEBACK, clean};
 
 /// Open spans kept in memory for one stream; about 1 KB each.
 const MAX_OPEN: usize = 10_000;
 /// Drains for which a failed span stays, so that the traceback behind it finds it.
 const FAILED_STAYS: u64 = 20;
+/// Failed spans that stay at most: a traceback is not waited for while that many lines pass.
+const MAX_FAILED: usize = 1024;
 /// Log ids without times whose running number is remembered, twice.
 const MAX_TIMELESS: usize = 20_000;
 /// Fixed cost of a row in the estimate of a batch's size, beside its text.
@@ -33,16 +35,20 @@ pub struct Pairer {
     reader: Reader,
     places: Places,
     spans: ByPlace<Vec<Tracked>>,
+    /// Emptied, for the next spans: as many as the last drain handed on.
+    spare: Vec<Vec<Tracked>>,
     /// Places with something to hand on, each once per change of state.
     dirty: Vec<Place>,
     dirty_bytes: usize,
-    /// Places in the order in which they were first taken, for eviction.
+    /// Places whose spans were still open when they were handed on, in that order, for eviction.
     order: VecDeque<Place>,
     /// Failed spans that were handed on and wait for a traceback: (drain in which they leave, place).
     leaving: VecDeque<(u64, Place)>,
     /// The last failed span of each container and function call.
     last_failed: HashMap<Origin, Place>,
     timeless: Timeless,
+    /// The last time that was made a date, in microseconds since 1970.
+    last_time: (i64, Option<DateTime<Utc>>),
     drains: u64,
     unmatched: u64,
     evicted: u64,
@@ -55,6 +61,8 @@ type Origin = (SmolStr, Option<SmolStr>);
 struct Tracked {
     seen: Observation,
     dirty: bool,
+    /// Whether it stayed when it was handed on.
+    stayed: bool,
 }
 
 impl Tracked {
@@ -75,12 +83,14 @@ impl Pairer {
             reader: Reader::new(source.into()),
             places: Places::new(),
             spans: ByPlace::default(),
+            spare: Vec::new(),
             dirty: Vec::new(),
             dirty_bytes: 0,
             order: VecDeque::new(),
             leaving: VecDeque::new(),
             last_failed: HashMap::new(),
             timeless: Timeless::default(),
+            last_time: (0, Some(DateTime::UNIX_EPOCH)),
             drains: 0,
             unmatched: 0,
             evicted: 0,
@@ -119,56 +129,49 @@ impl Pairer {
     pub fn drain(&mut self, mut emit: impl FnMut(Observation)) {
         self.drains += 1;
         self.dirty_bytes = 0;
-        for place in std::mem::take(&mut self.dirty) {
-            let Entry::Occupied(mut tracked) = self.spans.entry(place) else {
+        let earlier = self.spare.len();
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for place in dirty.drain(..) {
+            let Entry::Occupied(mut spans) = self.spans.entry(place) else {
                 continue;
             };
-            if tracked
-                .get()
-                .iter()
-                .all(|span| span.dirty && span.is_done())
-            {
-                tracked
-                    .remove()
-                    .into_iter()
-                    .for_each(|span| emit(span.seen));
+            let tracked = spans.get_mut();
+            let (mut at, mut stays, mut failed) = (0, false, false);
+            while let Some(span) = tracked.get_mut(at) {
+                if !std::mem::take(&mut span.dirty) {
+                    at += 1;
+                } else if span.is_done() {
+                    emit(tracked.remove(at).seen);
+                } else {
+                    emit(span.seen.clone());
+                    failed |= span.outcome().is_some();
+                    stays |= !std::mem::replace(&mut span.stayed, true);
+                    at += 1;
+                }
+            }
+            if tracked.is_empty() {
+                self.spare.push(spans.remove());
                 continue;
             }
-            let mut failed = false;
-            let kept = tracked
-                .insert(Vec::new())
-                .into_iter()
-                .filter_map(|mut span| {
-                    if !std::mem::take(&mut span.dirty) {
-                        return Some(span);
-                    }
-                    if span.is_done() {
-                        emit(span.seen);
-                        return None;
-                    }
-                    failed |= span.outcome().is_some();
-                    emit(span.seen.clone());
-                    Some(span)
-                });
-            *tracked.get_mut() = kept.collect();
-            if tracked.get().is_empty() {
-                tracked.remove();
-            } else if failed {
+            if stays {
+                self.order.push_back(place);
+            }
+            if failed {
                 self.leaving.push_back((self.drains + FAILED_STAYS, place));
             }
         }
+        self.dirty = dirty;
+        let handed_on = self.spare.len() - earlier;
+        self.spare.truncate(handed_on);
         self.forget();
     }
 
     fn forget(&mut self) {
-        while self
-            .leaving
-            .front()
-            .is_some_and(|(drain, _)| *drain <= self.drains)
-        {
-            let Some((_, place)) = self.leaving.pop_front() else {
+        while let Some((drain, place)) = self.leaving.pop_front() {
+            if drain > self.drains && self.leaving.len() < MAX_FAILED {
+                self.leaving.push_front((drain, place));
                 break;
-            };
+            }
             if let Some(tracked) = self.spans.get_mut(&place) {
                 tracked.retain(|span| span.seen.end.is_none());
                 if tracked.is_empty() {
@@ -184,7 +187,7 @@ impl Pairer {
                 self.evicted += 1;
             }
         }
-        // Places that were left long ago would pile up in front of one that stays open.
+        // Places that were left since would pile up behind one that stays open.
         if self.order.len() > 4 * MAX_OPEN {
             self.order.retain(|place| self.spans.contains_key(place));
         }
@@ -196,14 +199,13 @@ impl Pairer {
         line: &TraceLine<'_>,
         arrival: DateTime<Utc>,
     ) {
-        let key = self.reader.key(envelope, line);
-        let place = self.places.of(&key);
+        let place = self.places.of(&line.id, scope_of(envelope));
         self.dirty_bytes += line.text.len();
         let started = matches!(line.phase, Phase::Started { .. });
         let ended = !started && !matches!(line.phase, Phase::Step { .. });
         let (moment, occurrence) = match envelope.timestamp {
             Some(time) => {
-                let at = DateTime::from_timestamp_micros(time.unix_micros).unwrap_or(arrival);
+                let at = self.time(time.unix_micros).unwrap_or(arrival);
                 let precision = precision(time.precision);
                 (Moment { at, precision }, None)
             }
@@ -214,9 +216,9 @@ impl Pairer {
                 (Moment { at, precision }, Some(number))
             }
         };
-        let mut seen = self.reader.observation(key, envelope, line, moment);
+        let mut seen = self.reader.observation(line, moment);
         seen.occurrence = occurrence;
-        self.resolve_parent(&mut seen, line);
+        self.resolve_parent(&mut seen, envelope, line);
         let outcome = seen.end.as_ref().map(|end| end.outcome);
         if outcome == Some(Outcome::Failed) {
             if self.last_failed.len() >= 1024 {
@@ -224,22 +226,32 @@ impl Pairer {
             }
             self.last_failed.insert(origin_of(envelope), place);
         }
-        self.take_in(place, seen);
+        self.take_in(place, seen, envelope);
+    }
+
+    /// A time as a date; lines come in runs of the same second.
+    fn time(&mut self, unix_micros: i64) -> Option<DateTime<Utc>> {
+        if self.last_time.0 != unix_micros {
+            self.last_time = (unix_micros, DateTime::from_timestamp_micros(unix_micros));
+        }
+        self.last_time.1
     }
 
     /// A span printed inside another one names it by its log id; both are of one container.
-    fn resolve_parent(&self, seen: &mut Observation, line: &TraceLine<'_>) {
+    fn resolve_parent(
+        &self,
+        seen: &mut Observation,
+        envelope: &Envelope<'_>,
+        line: &TraceLine<'_>,
+    ) {
         let Some(parent) = line.fields.text("parent") else {
             return;
         };
         if seen.context.parent_span_id.is_some() {
             return;
         }
-        let key = SpanKey {
-            log_id: parent.to_lowercase().into(),
-            scope: seen.key.scope.clone(),
-        };
-        let open = self.spans.get(&self.places.of(&key)).into_iter().flatten();
+        let place = (self.places).of(&parent.to_lowercase(), scope_of(envelope));
+        let open = self.spans.get(&place).into_iter().flatten();
         let Some(parent) = open
             .map(|span| &span.seen)
             .rfind(|span| span.start.is_some())
@@ -254,21 +266,23 @@ impl Pairer {
         seen.fields.remove("parent");
     }
 
-    fn take_in(&mut self, place: Place, seen: Observation) {
-        let tracked = match self.spans.entry(place) {
-            Entry::Occupied(tracked) => tracked.into_mut(),
-            Entry::Vacant(free) => {
-                self.order.push_back(place);
-                free.insert(Vec::with_capacity(1))
-            }
-        };
+    fn take_in(&mut self, place: Place, mut seen: Observation, envelope: &Envelope<'_>) {
+        let spare = || self.spare.pop().unwrap_or_else(|| Vec::with_capacity(1));
+        let tracked = self.spans.entry(place).or_insert_with(spare);
         let at = find_slot(tracked.iter().map(|span| &span.seen), &seen);
         let span = if let Some(at) = at {
-            tracked[at].seen.merge(seen);
-            &mut tracked[at]
+            let span = &mut tracked[at];
+            self.reader.locate(&mut seen, envelope, Some(&span.seen));
+            span.seen.merge(seen);
+            span
         } else {
+            self.reader.locate(&mut seen, envelope, None);
             self.unmatched += u64::from(seen.start.is_none());
-            tracked.push(Tracked { seen, dirty: false });
+            tracked.push(Tracked {
+                seen,
+                dirty: false,
+                stayed: false,
+            });
             let last = tracked.len() - 1;
             &mut tracked[last]
         };
@@ -379,5 +393,31 @@ mod tests {
         );
         let text = spans[0].text(crate::model::meta::TRACEBACK).unwrap();
         assert!(text.ends_with("OSError: no"), "{text}");
+    }
+    #[test]
+    fn failed_spans_stay_for_their_traceback_and_no_more_than_may_stay() {
+        let mut decoder = Decoder::new();
+        let mut pairer = Pairer::new("test".into());
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        for id in 0..=MAX_FAILED {
+            let line = format!("ta-{id} 🔍 TRACE[{id:08x}]: FAILED - error=OSError: no\n");
+            decoder.push(line.as_bytes(), &mut |record| pairer.observe(&record, now));
+        }
+        let mut handed_on = 0;
+        pairer.drain(|_| handed_on += 1);
+        assert_eq!(handed_on, MAX_FAILED + 1);
+        assert_eq!(pairer.spans.len(), MAX_FAILED);
+        let traceback = format!(
+            "ta-{MAX_FAILED} Traceback (most recent call last):\nta-{MAX_FAILED} OSError: no\n"
+        );
+        decoder.push(traceback.as_bytes(), &mut |record| {
+            pairer.observe(&record, now);
+        });
+        decoder.finish(&mut |record| pairer.observe(&record, now));
+        let mut texts = Vec::new();
+        pairer.drain(|seen| texts.extend(seen.traceback));
+        assert_eq!(texts.len(), 1);
+        (0..FAILED_STAYS).for_each(|_| pairer.drain(|_| {}));
+        assert_eq!(pairer.spans.len(), 0);
     }
 }

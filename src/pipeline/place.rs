@@ -7,8 +7,6 @@ use std::hash::{BuildHasher as _, BuildHasherDefault, Hasher};
 
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
-use crate::model::SpanKey;
-
 /// Stands for a key: its hash, in which no two keys meet by chance.
 pub(super) type Place = u128;
 
@@ -27,9 +25,10 @@ impl Places {
         Self { seed }
     }
 
-    pub(super) fn of(&self, key: &SpanKey) -> Place {
-        let scope = xxh3_64_with_seed(key.scope.as_bytes(), self.seed);
-        xxh3_128_with_seed(key.log_id.as_bytes(), scope)
+    /// Of a key's log id and scope.
+    pub(super) fn of(&self, log_id: &str, scope: &str) -> Place {
+        let scope = xxh3_64_with_seed(scope.as_bytes(), self.seed);
+        xxh3_128_with_seed(log_id.as_bytes(), scope)
     }
 }
 

@@ -11,17 +11,55 @@ use uuid::Uuid;
 
 use super::{Batch, Written, storable};
 use crate::model::{
-    Change, Observation, Row, RowKey, Span, SpanKey, SpanLink, SpanStatus, reconcile,
+    Change, Observation, Row, RowKey, Span, SpanKey, SpanLink, SpanStatus, Times, reconcile,
 };
 
 /// A batch in the form in which it is compared with what is stored.
 #[derive(Debug)]
 pub(super) struct Incoming<'a> {
     /// By the first id of their key, so that those of one key stand together.
-    observations: Vec<(Uuid, Seen<'a>)>,
+    observations: Vec<Arrived<'a>>,
     // Folded: the same key twice in one statement is an error in Postgres. The last one stands.
     spans: BTreeMap<RowKey, Span>,
     links: &'a [SpanLink],
+}
+
+/// An observation, and what was found out about it when it was first looked at: later on it is no longer near.
+#[derive(Debug)]
+struct Arrived<'a> {
+    /// First id of its key.
+    first: Uuid,
+    span_id: Uuid,
+    times: Times,
+    status: SpanStatus,
+    /// Whether its row fits the columns.
+    fits: bool,
+    seen: Seen<'a>,
+}
+
+impl<'a> Arrived<'a> {
+    fn new(seen: Seen<'a>) -> Self {
+        let (first, times) = (seen.key.first_id(), seen.times());
+        let span_id = seen.span_id_from(first);
+        let row = seen.row(span_id, times);
+        Self {
+            first,
+            span_id,
+            times,
+            status: row.status,
+            fits: storable::fits(&row),
+            seen,
+        }
+    }
+
+    fn into_new(self) -> New<'a> {
+        New {
+            span_id: self.span_id,
+            times: self.times,
+            status: self.status,
+            contents: Contents::Seen(self.seen),
+        }
+    }
 }
 
 /// An observation that comes back from a database as it went in.
@@ -68,7 +106,7 @@ pub(super) struct Plan<'a> {
 #[derive(Debug)]
 pub(super) struct New<'a> {
     span_id: Uuid,
-    started_at: DateTime<Utc>,
+    times: Times,
     status: SpanStatus,
     contents: Contents<'a>,
 }
@@ -84,7 +122,7 @@ impl New<'_> {
     /// What goes into its columns.
     pub(super) fn row(&self) -> Row<'_> {
         match &self.contents {
-            Contents::Seen(seen) => seen.row(self.span_id),
+            Contents::Seen(seen) => seen.row(self.span_id, self.times),
             Contents::Span(span) => span.row(),
         }
     }
@@ -102,7 +140,7 @@ impl From<Span> for New<'_> {
     fn from(span: Span) -> Self {
         Self {
             span_id: span.span_id,
-            started_at: span.started_at,
+            times: (span.started_at, span.completed_at),
             status: span.status,
             contents: Contents::Span(Box::new(span)),
         }
@@ -131,6 +169,26 @@ pub(super) struct Stored {
     pub(super) span: Span,
 }
 
+/// A row of ours as a database gave it. As a span it takes several times as much memory, so it is made one
+/// when its turn comes.
+pub(super) trait Found {
+    /// Its span, its trace, and its key in the table.
+    fn place(&self) -> (Uuid, Uuid, i64);
+
+    /// Its contents.
+    fn read(self) -> Stored;
+}
+
+impl Found for Stored {
+    fn place(&self) -> (Uuid, Uuid, i64) {
+        (self.span.span_id, self.span.trace_id, self.id)
+    }
+
+    fn read(self) -> Stored {
+        self
+    }
+}
+
 /// A row set aside.
 #[derive(Debug)]
 pub(super) struct Reject {
@@ -140,14 +198,24 @@ pub(super) struct Reject {
     pub(super) reason: String,
 }
 
+impl<'a> Plan<'a> {
+    fn append(&mut self, other: Plan<'a>) {
+        self.inserts.extend(other.inserts);
+        self.updates.extend(other.updates);
+        self.rejects.extend(other.rejects);
+    }
+}
+
 impl Written {
     /// Counts rows that went in.
     pub(super) fn count_inserts(&mut self, rows: &[New<'_>]) {
         self.inserted += rows.len() as u64;
         let mut noted = None;
         for row in rows {
-            if noted.replace(minute(row.started_at)) != Some(minute(row.started_at)) {
-                self.began.insert(minute(row.started_at));
+            let minute = Some(minute(row.times.0));
+            if noted != minute {
+                noted = minute;
+                self.began.extend(minute);
             }
             self.statuses[row.status as usize] += 1;
         }
@@ -177,11 +245,11 @@ impl<'a> Incoming<'a> {
                 storable::clean(&mut mended);
                 Seen::Mended(mended)
             };
-            (seen.key.first_id(), seen)
+            Arrived::new(seen)
         });
         let mut observations: Vec<_> = observations.collect();
         // Stable: what came first is merged first.
-        observations.sort_by_key(|(first, _)| *first);
+        observations.sort_by_cached_key(|arrived| arrived.first);
         let spans = batch.spans.iter().map(|span| {
             let mut span = span.clone();
             storable::clean_span(&mut span);
@@ -196,7 +264,7 @@ impl<'a> Incoming<'a> {
 
     /// Ranges of span ids, sorted and without repeats, that hold every row of ours to look at.
     pub(super) fn ranges(&self) -> Vec<(Uuid, Uuid)> {
-        let keys = self.observations.iter().map(|(first, _)| *first);
+        let keys = self.observations.iter().map(|arrived| arrived.first);
         let mut ranges: Vec<_> = keys.map(|first| (first, SpanKey::last_id(first))).collect();
         if !self.spans.is_empty() || !self.links.is_empty() {
             let spans = self.spans.keys().map(|key| key.span_id);
@@ -208,82 +276,87 @@ impl<'a> Incoming<'a> {
         ranges
     }
 
-    /// Works out the changes. `stored` holds at least the rows of ours in [`Self::ranges`], in any
+    /// Works out the changes. `found` holds at least the rows of ours in [`Self::ranges`], in any
     /// order; a row may come twice.
-    pub(super) fn plan(self, mut stored: Vec<Stored>) -> Plan<'a> {
+    pub(super) fn plan(self, mut found: Vec<impl Found>) -> Plan<'a> {
         // Of two rows of ours with the same ids, which only a missing index lets happen, the first
         // one is kept up.
-        stored.sort_unstable_by_key(|row| (row.span.span_id, row.span.trace_id, row.id));
-        stored.dedup_by_key(|row| (row.span.span_id, row.span.trace_id));
-        let (ids, stored): (Vec<_>, Vec<_>) =
-            stored.into_iter().map(|row| (row.id, row.span)).unzip();
-        // A finding can be about any of the rows.
-        let (mut inserts, rest) = if self.links.is_empty() {
-            set_apart(self.observations, &stored)
+        found.sort_by_cached_key(Found::place);
+        found.dedup_by_key(|row| {
+            let (span_id, trace_id, _) = row.place();
+            (span_id, trace_id)
+        });
+        let found = found.into_iter();
+        let mut plan = if self.spans.is_empty() && self.links.is_empty() {
+            plan_by_key(self.observations, found)
         } else {
-            (Vec::new(), self.observations)
+            // A finding can be about any of the rows.
+            let stored: Vec<_> = found.map(Found::read).collect();
+            let seen = (self.observations.into_iter()).map(|arrived| arrived.seen.into_owned());
+            plan_together(&stored, seen, self.spans, self.links)
         };
-        let mut changes = Changes {
-            changes: reconcile(&stored, rest.into_iter().map(|(_, seen)| seen.into_owned())),
-            stored: &stored,
-            ids: &ids,
-            by_span: HashMap::new(),
-        };
-        for (key, span) in self.spans {
-            changes.replace(key, span);
-        }
-        for link in self.links {
-            changes.link(link);
-        }
-        let mut plan = changes.into_plan();
-        inserts.append(&mut plan.inserts);
-        inserts.sort_by_key(|row| row.span_id);
-        Plan { inserts, ..plan }
+        plan.inserts.sort_by_key(|row| row.span_id);
+        plan.updates.sort_by_key(|update| update.id);
+        plan
     }
 }
 
-/// Takes out the observations that are the only ones of their key, stored rows included: they are new
-/// rows as they stand, unless they must be cut to fit. Nearly all of a log that is read for the first
-/// time are.
-fn set_apart<'a>(
-    observations: Vec<(Uuid, Seen<'a>)>,
-    stored: &[Span],
-) -> (Vec<New<'a>>, Vec<(Uuid, Seen<'a>)>) {
-    let mut apart = Vec::with_capacity(observations.len());
-    let mut rest = Vec::new();
-    let mut before = None;
+/// Goes through the observations and the rows key by key, both sorted by it. An observation that is the only
+/// one of its key, stored rows included, is a new row as it stands, unless it must be cut to fit: nearly all
+/// of a log that is read for the first time are.
+fn plan_by_key<'a>(
+    observations: Vec<Arrived<'a>>,
+    found: impl Iterator<Item = impl Found>,
+) -> Plan<'a> {
+    let mut plan = Plan {
+        inserts: Vec::with_capacity(observations.len()),
+        ..Plan::default()
+    };
+    let mut found = found.peekable();
     let mut observations = observations.into_iter().peekable();
-    while let Some((first, seen)) = observations.next() {
-        let is_alone = before != Some(first)
-            && observations.peek().is_none_or(|(next, _)| *next != first)
-            && !is_known(stored, first);
-        before = Some(first);
-        let row = seen.row(seen.span_id_from(first));
-        if is_alone && storable::fits(&row) {
-            apart.push(New {
-                span_id: row.span_id,
-                started_at: row.started_at,
-                status: row.status,
-                contents: Contents::Seen(seen),
-            });
-        } else {
-            rest.push((first, seen));
+    while let Some(arrived) = observations.next() {
+        let first = arrived.first;
+        while found.next_if(|row| row.place().0 < first).is_some() {}
+        let last = SpanKey::last_id(first);
+        let rows = std::iter::from_fn(|| found.next_if(|row| row.place().0 <= last));
+        let stored: Vec<_> = rows.map(Found::read).collect();
+        let same = |next: &Arrived<'_>| next.first == first;
+        let is_alone = stored.is_empty() && !observations.peek().is_some_and(same);
+        if is_alone && arrived.fits {
+            plan.inserts.push(arrived.into_new());
+            continue;
         }
+        let more = std::iter::from_fn(|| observations.next_if(same));
+        let seen = std::iter::once(arrived).chain(more);
+        let seen = seen.map(|arrived| arrived.seen.into_owned());
+        plan.append(plan_together(&stored, seen, BTreeMap::new(), &[]));
     }
-    (apart, rest)
+    plan
 }
 
-/// Whether there is a row of the key with this first id among those that are stored, sorted by id.
-fn is_known(stored: &[Span], first: Uuid) -> bool {
-    let from = stored.partition_point(|span| span.span_id < first);
-    let last = SpanKey::last_id(first);
-    stored.get(from).is_some_and(|span| span.span_id <= last)
+/// What all of these come to; `stored` is sorted by span and trace.
+fn plan_together(
+    stored: &[Stored],
+    seen: impl Iterator<Item = Observation>,
+    spans: BTreeMap<RowKey, Span>,
+    links: &[SpanLink],
+) -> Plan<'static> {
+    let mut changes = Changes {
+        changes: reconcile(stored.iter().map(|row| &row.span), seen),
+        stored,
+        by_span: HashMap::new(),
+    };
+    for (key, span) in spans {
+        changes.replace(key, span);
+    }
+    for link in links {
+        changes.link(link);
+    }
+    changes.into_plan()
 }
 
 struct Changes<'a> {
-    stored: &'a [Span],
-    // In the same order.
-    ids: &'a [i64],
+    stored: &'a [Stored],
     changes: Vec<Change>,
     // Place in `changes` by new span id, and by old one where it differs; filled on first use.
     by_span: HashMap<Uuid, usize>,
@@ -293,7 +366,7 @@ impl Changes<'_> {
     fn find_stored(&self, key: RowKey) -> Option<usize> {
         let wanted = (key.span_id, key.trace_id);
         (self.stored)
-            .binary_search_by_key(&wanted, |span| (span.span_id, span.trace_id))
+            .binary_search_by_key(&wanted, |row| (row.span.span_id, row.span.trace_id))
             .ok()
     }
 
@@ -320,10 +393,11 @@ impl Changes<'_> {
         // The span id alone: the row may have been linked elsewhere since. No row, no finding.
         let from = self
             .stored
-            .partition_point(|span| span.span_id < link.span_id);
-        if let Some(span) = self.stored.get(from).filter(|s| s.span_id == link.span_id) {
-            let row = key_of(span);
-            let mut span = span.clone();
+            .partition_point(|row| row.span.span_id < link.span_id);
+        let row = self.stored.get(from);
+        if let Some(row) = row.filter(|row| row.span.span_id == link.span_id) {
+            let mut span = row.span.clone();
+            let row = key_of(&span);
             link.apply(&mut span);
             self.by_span.insert(row.span_id, self.changes.len());
             self.changes.push(Change::Update { row, span });
@@ -350,16 +424,16 @@ impl Changes<'_> {
                 continue;
             };
             // Cutting it to its columns can make it what is stored.
-            if self.stored[at] != span {
+            let stored = &self.stored[at];
+            if stored.span != span {
                 plan.updates.push(Update {
-                    id: self.ids[at],
-                    of: self.stored[at].trace_id,
-                    was: self.stored[at].status,
+                    id: stored.id,
+                    of: stored.span.trace_id,
+                    was: stored.span.status,
                     span,
                 });
             }
         }
-        plan.updates.sort_by_key(|update| update.id);
         plan
     }
 }

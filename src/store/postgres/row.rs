@@ -10,7 +10,7 @@ use sqlx::{Row, ValueRef};
 use uuid::Uuid;
 
 use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, SpanStatus, Tally};
-use crate::store::plan::Stored;
+use crate::store::plan::{Found, Stored};
 use crate::store::retention::Looked;
 use crate::store::{Lease, Second};
 
@@ -18,10 +18,19 @@ use crate::store::{Lease, Second};
 pub(super) const EPOCH: i64 = 946_684_800_000_000;
 
 /// A row of [`span`]'s columns and the table's own key.
-pub(super) fn stored(row: &PgRow) -> Stored {
-    Stored {
-        id: integer(row, 16).unwrap_or_default(),
-        span: span(row),
+pub(super) struct OwnRow(pub(super) PgRow);
+
+impl Found for OwnRow {
+    fn place(&self) -> (Uuid, Uuid, i64) {
+        let id = |at| uuid(&self.0, at).unwrap_or_default();
+        (id(1), id(0), integer(&self.0, 16).unwrap_or_default())
+    }
+
+    fn read(self) -> Stored {
+        Stored {
+            id: self.place().2,
+            span: span(&self.0),
+        }
     }
 }
 

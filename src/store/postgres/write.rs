@@ -13,9 +13,10 @@ use uuid::Uuid;
 use super::abandoned::Attempt;
 use super::fault::Fault;
 use super::read::query;
-use super::{GONE, LOCKS, copy, row};
+use super::row::OwnRow;
+use super::{GONE, LOCKS, copy};
 use crate::model::Span;
-use crate::store::plan::{Incoming, New, Plan, Reject, Stored, Update};
+use crate::store::plan::{Incoming, New, Plan, Reject, Update};
 use crate::store::{Batch, Written, shard};
 
 /// The statement time-out is above what the largest batch takes on a slow disk, the lock time-out above
@@ -95,7 +96,7 @@ async fn own_rows(
     conn: &mut PgConnection,
     ranges: Vec<(Uuid, Uuid)>,
     table: Table,
-) -> sqlx::Result<Vec<Stored>> {
+) -> sqlx::Result<Vec<OwnRow>> {
     let (low, high): (Vec<_>, Vec<_>) = ranges.into_iter().unzip();
     let shared = |id: Uuid| id.to_string().chars().take(26).collect::<String>();
     let query = match table {
@@ -118,7 +119,7 @@ async fn own_rows(
         .bind(high),
     };
     let rows = query.fetch_all(conn).await?;
-    Ok(rows.iter().map(row::stored).collect())
+    Ok(rows.into_iter().map(OwnRow).collect())
 }
 
 async fn save_rows(
