@@ -1,5 +1,5 @@
-//! The schema as numbered steps, embedded in the program. Steps only ever add; one that was released is
-//! never changed.
+//! The schema as numbered steps, embedded in the program. Steps only ever add, but for an index of ours that
+//! a better one takes the place of; one that was released is never changed.
 
 /// One step.
 #[derive(Debug)]
@@ -28,6 +28,11 @@ pub(super) const SQLITE: &[Migration] = &[
         version: 3,
         name: "failed executions",
         sql: include_str!("../../migrations/sqlite/0003_failed_executions.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "one index of random ids",
+        sql: include_str!("../../migrations/sqlite/0004_one_index_of_random_ids.sql"),
     },
 ];
 

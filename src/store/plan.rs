@@ -276,6 +276,34 @@ impl<'a> Incoming<'a> {
         ranges
     }
 
+    /// The same in pieces of some `rows` observations, cut between keys and in their order, each to be planned
+    /// by itself; in one where a finding can be about any of the rows.
+    pub(super) fn pieces(mut self, rows: usize) -> impl Iterator<Item = Self> {
+        let is_cut = self.spans.is_empty() && self.links.is_empty();
+        let observations = if is_cut {
+            std::mem::take(&mut self.observations)
+        } else {
+            Vec::new()
+        };
+        let mut rest = observations.into_iter().peekable();
+        let cut = std::iter::from_fn(move || {
+            let mut observations = Vec::with_capacity(rows);
+            observations.extend(rest.next());
+            while let Some(next) = rest.next_if(|next: &Arrived<'_>| {
+                let is_same = |last: &Arrived<'_>| last.first == next.first;
+                observations.len() < rows || observations.last().is_some_and(is_same)
+            }) {
+                observations.push(next);
+            }
+            (!observations.is_empty()).then(|| Self {
+                observations,
+                spans: BTreeMap::new(),
+                links: &[],
+            })
+        });
+        (!is_cut).then_some(self).into_iter().chain(cut)
+    }
+
     /// Works out the changes. `found` holds at least the rows of ours in [`Self::ranges`], in any
     /// order; a row may come twice.
     pub(super) fn plan(self, mut found: Vec<impl Found>) -> Plan<'a> {

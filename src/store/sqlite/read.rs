@@ -109,8 +109,12 @@ fn span_query(question: &SpanQuestion) -> Query {
             .bind(low.to_string())
             .bind(high.to_string()),
         SpanQuestion::SpanRange(low, high) => sqlx::query(spans!(
-            "s.metadata ->> 'collector' = 'beacon-collector' and s.span_id between ? and ?"
+            "s.metadata ->> 'collector' = 'beacon-collector' \
+             and (s.trace_id between ? and ? and s.trace_id = s.span_id \
+                  or s.span_id between ? and ? and s.trace_id <> s.span_id)"
         ))
+        .bind(low.to_string())
+        .bind(high.to_string())
         .bind(low.to_string())
         .bind(high.to_string()),
         SpanQuestion::OpenBefore(time) => sqlx::query(spans!(
@@ -355,8 +359,8 @@ mod tests {
         details.collect::<Vec<_>>().join("; ")
     }
 
-    #[tokio::test]
-    async fn every_question_is_served_by_an_index() {
+    /// An empty database with all tables.
+    async fn migrated() -> SqlitePool {
         let pool = sqlx::sqlite::SqlitePoolOptions::new()
             .max_connections(1)
             .connect("sqlite::memory:")
@@ -365,6 +369,12 @@ mod tests {
         for step in crate::store::migration::SQLITE {
             sqlx::raw_sql(step.sql).execute(&pool).await.unwrap();
         }
+        pool
+    }
+
+    #[tokio::test]
+    async fn every_question_is_served_by_an_index() {
+        let pool = migrated().await;
         let (id, from, to) = (
             Uuid::nil(),
             DateTime::<Utc>::MIN_UTC,
@@ -378,7 +388,8 @@ mod tests {
                 "idx_trace_spans_execution_id",
             ),
             (SpanQuestion::TraceRange(id, id), "idx_trace_spans_trace_id"),
-            (SpanQuestion::SpanRange(id, id), "beacon_own_spans"),
+            (SpanQuestion::SpanRange(id, id), "idx_trace_spans_trace_id"),
+            (SpanQuestion::SpanRange(id, id), "beacon_linked_spans"),
             (SpanQuestion::OpenBefore(to), "beacon_open_spans"),
             (
                 SpanQuestion::Failed { from, to },
@@ -415,9 +426,48 @@ mod tests {
             include_str!("../sql/sqlite/own_rows.sql")
         );
         let plan = plan(&pool, own).await;
+        for index in [
+            "idx_trace_spans_trace_id (trace_id>? AND trace_id<?)",
+            "beacon_linked_spans (span_id>? AND span_id<?)",
+        ] {
+            assert!(plan.contains(index), "{plan}");
+        }
         assert!(
-            plan.contains("beacon_own_spans (span_id>? AND span_id<?)"),
+            !plan.contains("SCAN u") && !plan.contains("SCAN l") && !plan.contains("SCAN s"),
             "{plan}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_trace_an_execution_and_a_span_are_looked_up_in_anybodys_sql() {
+        let pool = migrated().await;
+        let span = "trace_id = 'x' and span_id = 'x' or span_id = 'x' and trace_id <> span_id";
+        for (condition, indexes) in [
+            (
+                "trace_id = 'x'",
+                &["idx_trace_spans_trace_id (trace_id=?)"][..],
+            ),
+            (
+                "execution_id = 7",
+                &["idx_trace_spans_execution_id (execution_id=?)"],
+            ),
+            (
+                span,
+                &[
+                    "idx_trace_spans_trace_id (trace_id=?)",
+                    "beacon_linked_spans (span_id=?)",
+                ],
+            ),
+        ] {
+            let plan = plan(
+                &pool,
+                &format!("select * from trace_spans where {condition}"),
+            )
+            .await;
+            for index in indexes {
+                assert!(plan.contains(index), "{plan}");
+            }
+            assert!(!plan.contains("SCAN"), "{plan}");
+        }
     }
 }

@@ -5,31 +5,34 @@
 //! by row, and what is refused then is set aside. That is rare, and lets the statements do without what
 //! SQLite would need to take back half a chunk: a copy of every page that it touches.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use chrono::Utc;
 use serde_json::json;
+use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
-use sqlx::{Sqlite, SqlitePool};
 use uuid::Uuid;
 
+use super::bind::{Binder, COLUMNS, add};
 use super::row::{self, time_text};
-use crate::model::{ExecutionLink, LossEntry, Row};
+use crate::model::{ExecutionLink, LossEntry};
 use crate::store::plan::{Incoming, New, Plan, Reject, Stored, Update};
 use crate::store::{Batch, Checkpoint, Claim, Lease, Written};
-
-type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
 /// Rows in one insert. Larger statements measured no faster; a rest goes in smaller ones, so that
 /// every statement is one of three and stays prepared.
 const CHUNKS: [usize; 3] = [64, 8, 1];
+
+/// Observations that are looked up and then written before the next are looked up: the pages of the index
+/// that this takes stay in memory in between.
+const PIECE: usize = 512;
 
 /// How many rows a statement takes, and the statement.
 type Insert = (usize, String);
 
 static INSERTS: LazyLock<[Insert; 3]> = LazyLock::new(|| {
     CHUNKS.map(|rows| {
-        let row = format!("({})", ["?"; 16].join(", "));
+        let row = format!("({})", ["?"; COLUMNS].join(", "));
         let values = vec![row; rows].join(",\n");
         let insert = include_str!("../sql/sqlite/insert.sql");
         (rows, format!("{insert}\nvalues {values}"))
@@ -53,18 +56,16 @@ async fn write_by(
 ) -> sqlx::Result<Written> {
     let incoming = Incoming::new(batch);
     let mut tx = pool.begin_with("begin immediate").await?;
-    let ranges = incoming.ranges();
-    let stored = if ranges.is_empty() {
-        Vec::new()
-    } else {
-        own_rows(&mut tx, &ranges).await?
-    };
-    let mut plan = incoming.plan(stored);
-    let mut written = insert_all(&mut tx, &mut plan, inserts).await?;
-    update_all(&mut tx, &mut plan, &mut written).await?;
-    written.rejected = plan.rejects.len() as u64;
-    for reject in plan.rejects {
-        set_aside(&mut tx, reject).await?;
+    let mut written = Written::default();
+    for piece in incoming.pieces(PIECE) {
+        let stored = own_rows(&mut tx, &piece.ranges()).await?;
+        let mut plan = piece.plan(stored);
+        insert_all(&mut tx, &mut plan, inserts, &mut written).await?;
+        update_all(&mut tx, &mut plan, &mut written).await?;
+        written.rejected += plan.rejects.len() as u64;
+        for reject in plan.rejects {
+            set_aside(&mut tx, reject).await?;
+        }
     }
     for checkpoint in &batch.checkpoints {
         save_checkpoint(&mut tx, checkpoint).await?;
@@ -101,14 +102,17 @@ async fn insert_all(
     conn: &mut SqliteConnection,
     plan: &mut Plan<'_>,
     inserts: &'static [Insert],
-) -> sqlx::Result<Written> {
-    let mut written = Written::default();
-    let mut chunks =
-        chunks(&plan.inserts, inserts).map(|(sql, chunk)| (chunk, bind_rows(sql, chunk)));
-    let mut next = chunks.next();
+    written: &mut Written,
+) -> sqlx::Result<()> {
+    let mut binder = Binder::default();
+    let now: Arc<str> = time_text(Utc::now()).into();
+    let mut chunks = chunks(&plan.inserts, inserts).map(|(sql, chunk)| {
+        let arguments = binder.rows(chunk, &now)?;
+        Ok::<_, sqlx::Error>((chunk, sqlx::query_with(sql, arguments)))
+    });
+    let mut next = chunks.next().transpose()?;
     while let Some((chunk, query)) = next {
-        let result;
-        (result, next) = tokio::join!(query.execute(&mut *conn), async { chunks.next() });
+        let (result, following) = tokio::join!(query.execute(&mut *conn), async { chunks.next() });
         match (result, chunk) {
             (Ok(_), _) => written.count_inserts(chunk),
             (Err(err), [row]) if is_refusal(&err) => plan.rejects.push(Reject {
@@ -117,8 +121,9 @@ async fn insert_all(
             }),
             (Err(err), _) => return Err(err),
         }
+        next = following.transpose()?;
     }
-    Ok(written)
+    Ok(())
 }
 
 /// Cuts rows into pieces of the sizes that `inserts` take, the largest first, each with its statement.
@@ -132,11 +137,6 @@ fn chunks<'a, 'b>(
         rest = tail;
         Some((sql.as_str(), chunk))
     })
-}
-
-fn bind_rows(sql: &'static str, rows: &[New<'_>]) -> Query<'static> {
-    let bind = |query, row: &New<'_>| bind_row(query, &row.row());
-    rows.iter().fold(sqlx::query(sql), bind)
 }
 
 async fn update_all(
@@ -158,38 +158,13 @@ async fn update_all(
 }
 
 async fn save_update(conn: &mut SqliteConnection, update: &Update) -> sqlx::Result<()> {
-    bind_row(
-        sqlx::query(include_str!("../sql/sqlite/update.sql")),
-        &update.span.row(),
-    )
-    .bind(update.id)
-    .execute(conn)
-    .await?;
+    let mut arguments = SqliteArguments::default();
+    Binder::default().row(&mut arguments, &update.span.row())?;
+    add(&mut arguments, update.id)?;
+    sqlx::query_with(include_str!("../sql/sqlite/update.sql"), arguments)
+        .execute(conn)
+        .await?;
     Ok(())
-}
-
-fn bind_row<'q>(query: Query<'q>, row: &Row<'_>) -> Query<'q> {
-    let text = |text: Option<&str>| text.map(str::to_owned);
-    let mut metadata = Vec::new();
-    row.metadata.write(&mut metadata);
-    query
-        .bind(row.trace_id.to_string())
-        .bind(row.span_id.to_string())
-        .bind(row.parent_span_id.map(|id| id.to_string()))
-        .bind(row.service.to_owned())
-        .bind(row.operation.to_owned())
-        .bind(time_text(row.started_at))
-        .bind(row.completed_at.map(time_text))
-        .bind(row.duration_ms)
-        .bind(row.status.as_str())
-        .bind(text(row.job_id))
-        .bind(row.execution_id)
-        .bind(text(row.model_id))
-        .bind(text(row.region))
-        // It is JSON, so it is UTF-8.
-        .bind(String::from_utf8(metadata).ok())
-        .bind(text(row.error_message))
-        .bind(text(row.error_type))
 }
 
 async fn set_aside(conn: &mut SqliteConnection, reject: Reject) -> sqlx::Result<()> {
@@ -272,4 +247,26 @@ async fn save_loss(conn: &mut SqliteConnection, loss: &LossEntry) -> sqlx::Resul
 /// extended code in the upper bits says.
 fn is_refusal(err: &sqlx::Error) -> bool {
     matches!(super::fault::code(err), Some(18 | 19))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::Row as _;
+
+    /// Where a statement of several rows calls a function, SQLite copies each page that it touches first.
+    #[tokio::test]
+    async fn a_new_row_calls_no_function() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = super::super::SqliteStore::open(&dir.path().join("test.db"))
+            .await
+            .unwrap();
+        store.apply_migrations().await.unwrap();
+        let [(_, insert), ..] = &*INSERTS;
+        let explain = sqlx::AssertSqlSafe(format!("explain {insert}"));
+        let steps = sqlx::query(explain).fetch_all(&store.writer).await.unwrap();
+        let steps: Vec<String> = steps.iter().map(|step| step.get("opcode")).collect();
+        assert!(steps.iter().any(|step| step == "IdxInsert"), "{steps:?}");
+        assert!(!steps.iter().any(|step| step.contains("Func")), "{steps:?}");
+    }
 }

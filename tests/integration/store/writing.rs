@@ -10,6 +10,7 @@ use crate::support::lines::{at, batch, failure, seen, start, step, success};
 
 on_every_store!(
     a_replay_changes_nothing,
+    what_a_large_batch_says_of_a_span_is_joined,
     a_late_end_after_a_restart_completes_the_row,
     a_start_after_its_end_renames_the_row,
     a_passed_deadline_is_corrected_by_a_late_end,
@@ -48,6 +49,25 @@ async fn a_replay_changes_nothing(db: Database) {
         assert_eq!(written, Written::default());
     }
     assert_eq!(db.dump().await, once);
+}
+
+async fn what_a_large_batch_says_of_a_span_is_joined(db: Database) {
+    let ids: Vec<_> = (0..700_u32)
+        .map(|number| format!("{:08x}", number.wrapping_mul(2_654_435_761)))
+        .collect();
+    let starts = ids.iter().map(|id| start(id, 0));
+    let steps = ids.iter().map(|id| step(id, 5, "Model validated"));
+    let ends = ids.iter().map(|id| success(id, 10, 10));
+    let lines = batch(starts.chain(steps).chain(ends));
+    for inserted in [700, 0] {
+        let written = db.store.write(&lines).await.unwrap();
+        assert_eq!((written.inserted, written.updated), (inserted, 0));
+    }
+    let spans = db.store.spans(&all(), 1_000).await.unwrap();
+    assert_eq!(spans.len(), 700);
+    assert!(spans.iter().all(|span| {
+        span.status == SpanStatus::Completed && span.metadata.contains_key(meta::EVENTS)
+    }));
 }
 
 async fn a_late_end_after_a_restart_completes_the_row(db: Database) {
@@ -192,6 +212,8 @@ async fn what_was_found_out_about_a_span_survives_a_replay(db: Database) {
     assert_eq!(linked.trace_id, link(span.span_id).trace_id);
     assert_eq!(linked.execution_id, Some(2379));
     assert_eq!(linked.model_id.as_deref(), Some("llama3.2-1b"));
+    let by_its_id = SpanQuestion::SpanRange(span.span_id, span.span_id);
+    assert_eq!(db.store.spans(&by_its_id, 10).await.unwrap(), [linked]);
 
     let once = db.dump().await;
     for again in [&lines, &finding, &lines] {
