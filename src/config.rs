@@ -146,7 +146,7 @@ impl Config {
         };
         let at = |key: &str| layers.origin(key);
         let sources = written.sources.iter().map(|text| text.parse());
-        let defaults = BatchLimits::default();
+        let defaults = BatchLimits::of(&database);
         let mut config = Self {
             listen: listen(written.listen).map_err(|error| error.at(&at("listen")))?,
             requests_per_second: written.http.requests_per_second.unwrap_or(DEFAULT_RATE),

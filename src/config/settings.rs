@@ -71,6 +71,9 @@ fn value(key: &example::Key, layers: &Layers, config: &Config) -> Option<String>
             Some(format!("[{}]", names.collect::<Vec<_>>().join(", ")))
         }
         "host" => Some(config.host.clone()),
+        // Their defaults depend on the database.
+        "batch.rows" => Some(config.batch.rows.to_string()),
+        "batch.bytes" => Some(config.batch.bytes.to_string()),
         "spool.directory" => Some(config.spool.directory.display().to_string()),
         path => layers
             .value(path)

@@ -77,6 +77,21 @@ fn the_defaults_of_the_example_are_the_defaults_of_the_program() {
 }
 
 #[test]
+fn a_batch_is_larger_for_sqlite_unless_it_is_said_how_large() {
+    let place = Place::new();
+    for (text, rows, bytes) in [
+        ("", 8_000, 8 << 20),
+        ("database = \"postgres://host/db\"", 5_000, 4 << 20),
+        ("[batch]\nrows = 7\nbytes = 9", 7, 9),
+    ] {
+        let config = place.config(text);
+        assert_eq!((config.batch.rows, config.batch.bytes), (rows, bytes));
+        assert_eq!(shown(&config, "batch.rows").0, rows.to_string());
+        assert_eq!(shown(&config, "batch.bytes").0, bytes.to_string());
+    }
+}
+
+#[test]
 fn flags_win_over_the_environment_and_that_over_credentials_and_the_file() {
     let text = "listen = \"127.0.0.1:1\"\ndatabase = \"sqlite:/file\"\n[batch]\nrows = 7\n";
     let place = Place::new();

@@ -63,6 +63,23 @@ impl Default for BatchLimits {
     }
 }
 
+impl BatchLimits {
+    /// What suits the database that a URL names. In SQLite each batch changes most pages of an index of random
+    /// ids, so that fewer and larger ones cost much less.
+    pub fn of(database: &str) -> Self {
+        let defaults = Self::default();
+        if database.starts_with("sqlite:") {
+            let (rows, bytes) = (8_000, 2 * defaults.bytes);
+            return Self {
+                rows,
+                bytes,
+                ..defaults
+            };
+        }
+        defaults
+    }
+}
+
 /// A running pipeline.
 #[derive(Debug)]
 pub struct Pipeline {
