@@ -136,22 +136,23 @@ impl Pairer {
                 continue;
             };
             let tracked = spans.get_mut();
-            let (mut at, mut stays, mut failed) = (0, false, false);
-            while let Some(span) = tracked.get_mut(at) {
+            if tracked.iter().all(|span| span.dirty && span.is_done()) {
+                tracked.drain(..).for_each(|span| emit(span.seen));
+                self.spare.push(spans.remove());
+                continue;
+            }
+            let (mut stays, mut failed) = (false, false);
+            for mut span in std::mem::take(tracked) {
                 if !std::mem::take(&mut span.dirty) {
-                    at += 1;
+                    tracked.push(span);
                 } else if span.is_done() {
-                    emit(tracked.remove(at).seen);
+                    emit(span.seen);
                 } else {
                     emit(span.seen.clone());
                     failed |= span.outcome().is_some();
                     stays |= !std::mem::replace(&mut span.stayed, true);
-                    at += 1;
+                    tracked.push(span);
                 }
-            }
-            if tracked.is_empty() {
-                self.spare.push(spans.remove());
-                continue;
             }
             if stays {
                 self.order.push_back(place);
