@@ -23,8 +23,6 @@ const WAIT: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a connection may take to show that it lives: a round trip on a slow link, many times over.
 const TEST: Duration = Duration::from_secs(3);
-/// A connection that was lent to somebody so shortly before is not tested again.
-const JUST_NOW: Duration = Duration::from_millis(500);
 /// A connection unused for longer is replaced untested: firewalls forget such ones without a word.
 const UNUSED: Duration = Duration::from_secs(300);
 /// An older connection is replaced, so that a server that took over is found by its name.
@@ -151,10 +149,6 @@ impl Manager for Dialer {
     async fn recycle(&self, conn: &mut PgConnection, past: &Metrics) -> RecycleResult<sqlx::Error> {
         if past.age() > LIFE || past.last_used() > UNUSED {
             return Err(RecycleError::message("too old"));
-        }
-        // Every answer would pay for it otherwise, a busy server's most of all.
-        if past.last_used() < JUST_NOW {
-            return Ok(());
         }
         // Not the driver's ping: that is answered in the middle of a transaction too.
         conn.execute("select 1").await?;
