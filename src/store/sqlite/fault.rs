@@ -8,6 +8,11 @@ pub(super) fn code(err: &sqlx::Error) -> Option<i32> {
     Some(code & 0xff)
 }
 
+/// Whether another process has what is needed.
+pub(super) fn is_busy(err: &sqlx::Error) -> bool {
+    code(err) == Some(5)
+}
+
 /// Turns an error of the driver into one of ours.
 pub(super) fn sort(action: &'static str, err: &sqlx::Error) -> StoreError {
     let reason = err.to_string();

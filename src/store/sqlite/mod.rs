@@ -15,7 +15,7 @@ use std::future::Future;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -31,6 +31,8 @@ use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
 
 /// How long a connection waits for another process's lock.
 const BUSY: Duration = Duration::from_secs(10);
+/// How long until it tries again where SQLite itself does not wait.
+const AGAIN: Duration = Duration::from_millis(20);
 /// A write that waits for its turn behind others; longer than one of them may take.
 const TURN: Duration = Duration::from_secs(30);
 /// A question that takes longer is given up; the caller has long gone.
@@ -78,10 +80,16 @@ impl SqliteStore {
             .pragma("ignore_check_constraints", "on")
             // A page is done with when the next one is begun.
             .pragma("cache_size", "-6144");
-        let writer = pool(1)
-            .connect_with(writes)
-            .await
-            .map_err(|err| fault::sort("open database", &err))?;
+        let began = Instant::now();
+        let writer = loop {
+            match pool(1).connect_with(writes.clone()).await {
+                // Whoever turns a new file to WAL has to have it alone, and SQLite does not wait for that.
+                Err(err) if fault::is_busy(&err) && began.elapsed() < BUSY => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                opened => break opened.map_err(|err| fault::sort("open database", &err))?,
+            }
+        };
         let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "on"));
         Ok(Self { writer, readers })
     }

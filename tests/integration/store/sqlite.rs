@@ -29,6 +29,19 @@ async fn the_file_and_its_directory_are_made_and_are_their_owners_alone() {
     assert_eq!(mode(file.parent().unwrap()), 0o700);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn all_that_open_a_new_file_at_the_same_time_get_it() {
+    for _ in 0..40 {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("beacon.db").display());
+        let open = |url: String| async move { store::open(&url).await?.migrate().await };
+        let opening: Vec<_> = (0..8).map(|_| tokio::spawn(open(url.clone()))).collect();
+        for opened in opening {
+            opened.await.unwrap().unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_place_that_cannot_be_written_is_named() {
     let err = store::open("sqlite:/proc/no/beacon.db").await.unwrap_err();
