@@ -94,8 +94,8 @@ impl Level {
         matches!(self, Self::ModelAndRegion | Self::Model)
     }
 
-    fn of(self, kind: &Kind) -> Kind {
-        let (model, region) = kind.clone();
+    fn of(self, kind: &Kind) -> Named<'_> {
+        let (model, region) = named(kind);
         match self {
             Self::ModelAndRegion => (model, region),
             Self::Model => (model, None),
@@ -116,7 +116,7 @@ struct Key {
 /// What is normal, learned from recent spans.
 #[derive(Debug, Clone)]
 pub struct Baselines {
-    summaries: BTreeMap<Key, Summary>,
+    summaries: Summaries,
     pub(crate) shapes: Shapes,
     pub(crate) skews: Skews,
     settings: Settings,
@@ -151,7 +151,7 @@ impl Baselines {
             }
         }
         Self {
-            summaries: summarise(samples),
+            summaries: Summaries::of_samples(samples),
             shapes,
             skews,
             settings,
@@ -171,27 +171,24 @@ impl Baselines {
         span: &Span,
         kind: &Kind,
     ) -> Option<Reference> {
-        let mut key = Key {
-            measure,
-            service: span.service.clone(),
-            operation: span.operation.clone(),
-            kind: Kind::default(),
-        };
+        let kinds = self.summaries.of(measure, span);
         let find = |level: Level| {
-            key.kind = level.of(kind);
-            let summary = *self.summaries.get(&key)?;
+            let wanted = level.of(kind);
+            let at = kinds.binary_search_by(|(kind, _)| named(kind).cmp(&wanted));
+            let summary = kinds[at.ok()?].1;
             Some(Reference { summary, level })
         };
-        let found: Vec<_> = Level::NARROW_FIRST.into_iter().filter_map(find).collect();
-        let same_model = || found.iter().filter(|r| r.level.same_model());
+        let found = Level::NARROW_FIRST.map(find);
+        let found = || found.iter().flatten();
+        let same_model = || found().filter(|r| r.level.same_model());
         let enough = |r: &&Reference| r.summary.samples >= self.settings.min_samples;
         let least = |r: &&Reference| r.summary.samples >= LEAST;
         // Few samples of the same model say more than many of others.
         same_model()
             .find(enough)
             .or_else(|| same_model().rfind(least))
-            .or_else(|| found.iter().find(enough))
-            .or_else(|| found.iter().rfind(least))
+            .or_else(|| found().find(enough))
+            .or_else(|| found().rfind(least))
             .copied()
     }
 
@@ -218,7 +215,7 @@ impl Baselines {
             let within = |(from, to): (DateTime<Utc>, DateTime<Utc>)| {
                 (from - CLOCKS..=to + CLOCKS).contains(&span.started_at)
             };
-            self.kind(span.model(), span.region_name()) == *kind && time.is_none_or(within)
+            time.is_none_or(within) && self.kind(span.model(), span.region_name()) == *kind
         });
         like.count()
     }
@@ -287,9 +284,39 @@ fn note(samples: &mut Samples, measure: Measure, node: &Node<'_>, kind: &Kind, m
     }
 }
 
-fn summarise(samples: Samples) -> BTreeMap<Key, Summary> {
-    let summary = |(key, mut ms): (Key, Vec<f64>)| Some((key, Summary::of(&mut ms)?));
-    samples.into_iter().filter_map(summary).collect()
+/// Summaries by measure, service and operation, those of one by kind and in its order: looked up several
+/// times for each execution, so without making a key.
+#[derive(Debug, Clone)]
+struct Summaries([BTreeMap<String, Operations>; 3]);
+
+type Operations = BTreeMap<String, Vec<(Kind, Summary)>>;
+
+impl Summaries {
+    fn of_samples(samples: Samples) -> Self {
+        let mut all: [BTreeMap<String, Operations>; 3] = Default::default();
+        for (key, mut ms) in samples {
+            if let Some(summary) = Summary::of(&mut ms) {
+                let services = &mut all[key.measure as usize];
+                let operations = services.entry(key.service).or_default();
+                let kinds = operations.entry(key.operation).or_default();
+                kinds.push((key.kind, summary));
+            }
+        }
+        Self(all)
+    }
+
+    fn of(&self, measure: Measure, span: &Span) -> &[(Kind, Summary)] {
+        let operations = self.0[measure as usize].get(&span.service);
+        let kinds = operations.and_then(|operations| operations.get(&span.operation));
+        kinds.map_or(&[], Vec::as_slice)
+    }
+}
+
+/// A kind, borrowed.
+type Named<'a> = (Option<&'a str>, Option<&'a str>);
+
+fn named((model, region): &Kind) -> Named<'_> {
+    (model.as_deref(), region.as_deref())
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ pub(crate) struct Facts<'t> {
     pub(crate) now: DateTime<Utc>,
     pub(crate) outcome: Outcome,
     pub(crate) kind: Kind,
-    pub(crate) shape: Shape,
+    pub(crate) shape: &'t Shape,
     /// The runner's outermost span.
     pub(crate) root: Option<usize>,
     /// The runner's call of the router, where it has a span of its own.

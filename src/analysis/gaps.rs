@@ -34,7 +34,7 @@ pub fn find(
     let tree = Tree::build(spans, &baselines.skews);
     let kind = baselines.kind_of(&tree);
     let around = Around {
-        shape: &baselines.shapes.of(&kind),
+        shape: baselines.shapes.of(&kind),
         losses,
         unlinked: baselines.unlinked_like(&kind, unlinked, None),
     };

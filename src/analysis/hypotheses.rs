@@ -8,8 +8,8 @@ mod router;
 mod runner;
 
 use super::facts::{Facts, State};
-use super::report::{Evidence, EvidenceKind, RootCause};
-use super::score::{Score, on_span};
+use super::report::{EvidenceKind, RootCause};
+use super::score::{Observation, Score, on_span};
 use super::text::Class;
 use super::tree::Tier;
 use super::words::duration;
@@ -51,16 +51,16 @@ fn gain_by_text(
     class: Class,
     tiers: &[Tier],
     most: f64,
-    what: &str,
+    what: &'static str,
 ) {
     if let (weight, Some(at)) = facts.hint(class, tiers) {
-        let evidence = on_span(facts.tree, at, EvidenceKind::ErrorText, what);
+        let evidence = on_span(at, EvidenceKind::ErrorText, what);
         score.gain(weight * most, evidence);
     }
 }
 
 /// The observation that a span failed after so long.
-fn failed_after(facts: &Facts<'_>, at: usize) -> Evidence {
+fn failed_after(facts: &Facts<'_>, at: usize) -> Observation {
     let node = &facts.tree.nodes[at];
     let after = node
         .took_ms()
@@ -69,11 +69,11 @@ fn failed_after(facts: &Facts<'_>, at: usize) -> Evidence {
         "{} {} failed{after}",
         node.span.service, node.span.operation
     );
-    on_span(facts.tree, at, EvidenceKind::SpanFailed, what)
+    on_span(at, EvidenceKind::SpanFailed, what)
 }
 
 /// The observation that a span completed.
-fn completed_in(facts: &Facts<'_>, at: usize) -> Evidence {
+fn completed_in(facts: &Facts<'_>, at: usize) -> Observation {
     let node = &facts.tree.nodes[at];
     let took = node
         .took_ms()
@@ -82,7 +82,7 @@ fn completed_in(facts: &Facts<'_>, at: usize) -> Evidence {
         "{} {} completed{took}",
         node.span.service, node.span.operation
     );
-    on_span(facts.tree, at, EvidenceKind::SpanCompleted, what)
+    on_span(at, EvidenceKind::SpanCompleted, what)
 }
 
 /// Notes the failing spans among the given ones.

@@ -17,9 +17,10 @@ use super::hypotheses;
 use super::missing::{Around, missing, unseen};
 use super::report::{DataQuality, Diagnosis, LogLoss, RootCause};
 use super::row;
+use super::score::Score;
 use super::slow;
 use super::tree::{Tier, Tree};
-use super::verdict::{Verdict, decide};
+use super::verdict::{self, Verdict, decide};
 use super::view;
 use super::words::{duration, quote, rfc3339, rounded, whole_ms};
 
@@ -72,30 +73,50 @@ pub(crate) fn cause_of(
     baselines: &Baselines,
     now: DateTime<Utc>,
 ) -> (RootCause, f64) {
-    let verdict = judge(&Facts::read(case, tree, baselines, now));
-    (verdict.cause, verdict.confidence)
+    let facts = Facts::read(case, tree, baselines, now);
+    let (cause, confidence) = verdict::cause(weighed(&facts));
+    (cause, trusted(confidence, &facts))
+}
+
+/// Whether the cause can hang on what was lost or could not be linked while an execution ran: where it
+/// failed and no Modal span is seen to have served it.
+pub fn hangs_on_surroundings(
+    case: &ExecutionCase,
+    baselines: &Baselines,
+    now: DateTime<Utc>,
+) -> bool {
+    if Outcome::of(&case.execution) != Outcome::Failed || case.spans.is_empty() {
+        return false;
+    }
+    let tree = Tree::build(&case.spans, &baselines.skews);
+    Facts::read(case, &tree, baselines, now).modal.is_none()
 }
 
 fn judge(facts: &Facts<'_>) -> Verdict {
-    let mut verdict = weighed(facts);
-    // What a wrongly joined trace shows is of another execution.
-    if let (Some(link), false) = (&facts.case.link, facts.tree.is_empty()) {
-        verdict.confidence = rounded(verdict.confidence * link.confidence.clamp(0.0, 1.0));
+    let verdict = decide(weighed(facts), facts.tree);
+    Verdict {
+        confidence: trusted(verdict.confidence, facts),
+        ..verdict
     }
-    verdict
 }
 
-fn weighed(facts: &Facts<'_>) -> Verdict {
+/// What a wrongly joined trace shows is of another execution.
+fn trusted(confidence: f64, facts: &Facts<'_>) -> f64 {
+    match &facts.case.link {
+        Some(link) if !facts.tree.is_empty() => {
+            rounded(confidence * link.confidence.clamp(0.0, 1.0))
+        }
+        _ => confidence,
+    }
+}
+
+/// Every hypothesis there is about what happened; none while it still does.
+fn weighed(facts: &Facts<'_>) -> Vec<Score> {
     match facts.outcome {
-        Outcome::Running => Verdict {
-            cause: RootCause::Undetermined,
-            confidence: 0.0,
-            evidence: Vec::new(),
-            ruled_out: Vec::new(),
-        },
-        Outcome::Succeeded => decide(slow::of_success(facts)),
-        Outcome::Failed if facts.tree.is_empty() => decide(row::of_row(facts)),
-        Outcome::Failed => decide(hypotheses::of_failure(facts)),
+        Outcome::Running => Vec::new(),
+        Outcome::Succeeded => slow::of_success(facts),
+        Outcome::Failed if facts.tree.is_empty() => row::of_row(facts),
+        Outcome::Failed => hypotheses::of_failure(facts),
     }
 }
 
@@ -127,7 +148,7 @@ fn timing_breakdown(facts: &Facts<'_>) -> BTreeMap<String, String> {
 fn data_quality(facts: &Facts<'_>) -> DataQuality {
     let (case, tree) = (facts.case, facts.tree);
     let around = Around {
-        shape: &facts.shape,
+        shape: facts.shape,
         losses: &case.losses,
         unlinked: facts.unlinked,
     };

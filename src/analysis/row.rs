@@ -9,7 +9,7 @@ use super::facts::{Facts, Outcome, row_ms};
 use super::report::{EvidenceKind, RootCause};
 use super::score::{Score, about, is_round, too_long, too_short};
 use super::text::{Class, Hints};
-use super::words::{duration, quote};
+use super::words::duration;
 use crate::model::Execution;
 
 /// A runner that asks nobody is done within about this, in ms.
@@ -121,13 +121,9 @@ pub(crate) fn of_row(facts: &Facts<'_>) -> Vec<Score> {
             s.gain(3.0, about(EvidenceKind::ExecutionRow, "runner", what));
         }
         if hints.weight(class) > 0.0 {
-            let mut said = about(
-                EvidenceKind::ErrorText,
-                "runner",
-                "the row's output speaks of it",
-            );
-            said.quoted_log = Some(quote(&text));
-            s.gain(hints.weight(class) * TEXT_GAIN, said);
+            let what = "the row's output speaks of it";
+            let said = about(EvidenceKind::ErrorText, "runner", what);
+            s.gain(hints.weight(class) * TEXT_GAIN, said.quoting(text.clone()));
         }
         s
     });

@@ -4,9 +4,11 @@
 //! at zero, each observation it doesn't expect costs, each that it alone expects gains. Invariant: no
 //! cost or gain without a reason in words.
 
+use std::borrow::Cow;
+
 use super::report::{Evidence, EvidenceKind, RootCause};
 use super::tree::Tree;
-use super::words::quoted_error;
+use super::words::{quote, quoted_error};
 
 /// Most that one graded observation can cost: beyond it there may be a reason nobody thought of.
 const MAX_COST: f64 = 5.0;
@@ -19,9 +21,29 @@ pub(crate) struct Score {
     /// Its log-likelihood, up to a constant.
     pub(crate) value: f64,
     /// What speaks for it, with its weight.
-    pub(crate) evidence: Vec<(f64, Evidence)>,
+    pub(crate) evidence: Vec<(f64, Observation)>,
     /// What speaks against it, with its weight.
-    against: Vec<(f64, String)>,
+    against: Vec<(f64, Words)>,
+}
+
+/// An observation in words.
+pub(crate) type Words = Cow<'static, str>;
+
+/// What was observed. Most of it is never listed, so it becomes [`Evidence`], with ids and quotations, only
+/// then.
+#[derive(Debug)]
+pub(crate) struct Observation {
+    kind: EvidenceKind,
+    place: Place,
+    what: Words,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// On the span of this node.
+    Span(usize),
+    /// About a service without a span, with what its row said.
+    Service(&'static str, Option<String>),
 }
 
 impl Score {
@@ -36,62 +58,85 @@ impl Score {
     }
 
     /// Costs when an observation is not what the hypothesis expects.
-    pub(crate) fn expect(&mut self, holds: bool, cost: f64, otherwise: impl Into<String>) {
+    pub(crate) fn expect(&mut self, holds: bool, cost: f64, otherwise: impl Into<Words>) {
         if !holds {
             self.cost(cost, otherwise);
         }
     }
 
     /// Costs by as much as an observation is unlikely under the hypothesis.
-    pub(crate) fn cost(&mut self, cost: f64, because: impl Into<String>) {
+    pub(crate) fn cost(&mut self, cost: f64, because: impl Into<Words>) {
         let cost = cost.min(MAX_COST);
         self.value -= cost;
         self.against.push((cost, because.into()));
     }
 
     /// Gains by an observation.
-    pub(crate) fn gain(&mut self, gain: f64, evidence: Evidence) {
+    pub(crate) fn gain(&mut self, gain: f64, evidence: Observation) {
         self.value += gain;
         self.evidence.push((gain, evidence));
     }
 
     /// Notes an observation that other hypotheses expect as well.
-    pub(crate) fn note(&mut self, weight: f64, evidence: Evidence) {
+    pub(crate) fn note(&mut self, weight: f64, evidence: Observation) {
         self.evidence.push((weight, evidence));
     }
 
     /// What speaks against it most.
     pub(crate) fn objection(&self) -> Option<&str> {
         let worst = self.against.iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
-        (worst.0 >= 0.3).then_some(worst.1.as_str())
+        (worst.0 >= 0.3).then_some(&*worst.1)
     }
 }
 
-/// An observation on a span, with what the span said.
-pub(crate) fn on_span(
-    tree: &Tree<'_>,
-    at: usize,
-    kind: EvidenceKind,
-    what: impl Into<String>,
-) -> Evidence {
-    let span = tree.nodes[at].span;
-    Evidence {
+/// An observation on the span of a node.
+pub(crate) fn on_span(at: usize, kind: EvidenceKind, what: impl Into<Words>) -> Observation {
+    Observation {
         kind,
-        span_id: Some(span.span_id.to_string()),
-        service: Some(span.service.clone()),
+        place: Place::Span(at),
         what: what.into(),
-        quoted_log: quoted_error(span),
     }
 }
 
 /// An observation about a service without a span.
-pub(crate) fn about(kind: EvidenceKind, service: &str, what: impl Into<String>) -> Evidence {
-    Evidence {
+pub(crate) fn about(
+    kind: EvidenceKind,
+    service: &'static str,
+    what: impl Into<Words>,
+) -> Observation {
+    Observation {
         kind,
-        span_id: None,
-        service: Some(service.to_owned()),
+        place: Place::Service(service, None),
         what: what.into(),
-        quoted_log: None,
+    }
+}
+
+impl Observation {
+    /// The same with what the service's row said.
+    pub(crate) fn quoting(mut self, text: String) -> Self {
+        if let Place::Service(_, said) = &mut self.place {
+            *said = Some(text);
+        }
+        self
+    }
+
+    /// The observation as it is listed, with what the span said.
+    pub(crate) fn listed(self, tree: &Tree<'_>) -> Evidence {
+        let (span_id, service, quoted_log) = match self.place {
+            Place::Span(at) => {
+                let span = tree.nodes[at].span;
+                let id = span.span_id.to_string();
+                (Some(id), span.service.clone(), quoted_error(span))
+            }
+            Place::Service(name, said) => (None, name.to_owned(), said.as_deref().map(quote)),
+        };
+        Evidence {
+            kind: self.kind,
+            span_id,
+            service: Some(service),
+            what: self.what.into_owned(),
+            quoted_log,
+        }
     }
 }
 

@@ -34,6 +34,12 @@ struct Seen {
     parents: BTreeMap<Option<Name>, usize>,
 }
 
+/// The shape of what nothing is known of.
+static UNKNOWN: Shape = Shape {
+    traces: 0,
+    spans: BTreeMap::new(),
+};
+
 /// Shapes of all kinds, and of all kinds together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Shapes {
@@ -66,20 +72,22 @@ impl Shapes {
 
     /// The shape to measure a trace of this kind with: its own, else a wider one; empty when nothing
     /// succeeded yet.
-    pub(crate) fn of(&self, kind: &Kind) -> Shape {
+    pub(crate) fn of(&self, kind: &Kind) -> &Shape {
         let narrow_first = levels(kind);
         let mut found = narrow_first
             .iter()
             .filter_map(|level| self.kinds.get(level));
         let enough = found.clone().find(|shape| shape.traces >= ENOUGH);
         let widest = || found.next_back();
-        enough.or_else(widest).cloned().unwrap_or_default()
+        enough.or_else(widest).unwrap_or(&UNKNOWN)
     }
 
     /// Whether spans of this name were seen calling the tier.
     pub(crate) fn calls(&self, service: &str, operation: &str, tier: Tier) -> bool {
-        let name = (service.to_owned(), operation.to_owned());
-        self.callers.contains(&(name, tier))
+        let calls = |((caller, call), callee): &(Name, Tier)| {
+            *callee == tier && caller == service && call == operation
+        };
+        self.callers.iter().any(calls)
     }
 
     /// Whether anything was seen calling the tier.

@@ -5,6 +5,7 @@
 //! only claimed when the bounds exclude zero.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::tree::{Node, Tier, Tree};
 use crate::model::{Span, meta};
@@ -27,16 +28,21 @@ pub(crate) struct Skew {
     pub(crate) samples: usize,
 }
 
-/// A caller and a callee.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Pair {
-    caller: String,
-    callee: String,
+/// A host, as far as spans tell: service and region, and of a callee the container, where it has an
+/// estimate of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Host<T> {
+    service: T,
+    region: Option<T>,
+    container: Option<T>,
 }
 
-/// Clock differences between all pairs of hosts that called each other.
+/// A caller and a callee.
+type Pair<T> = (Host<T>, Host<T>);
+
+/// Clock differences between all pairs of hosts that called each other, in the order of the pairs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Skews(BTreeMap<Pair, Skew>);
+pub(crate) struct Skews(Vec<(Pair<String>, Skew)>);
 
 /// Bounds that one call sets on a clock difference, in µs.
 #[derive(Debug, Clone, Copy)]
@@ -48,36 +54,43 @@ struct Bounds {
 impl Skews {
     /// Estimates from trees whose clocks were not aligned with anything but themselves.
     pub(crate) fn estimate<'a>(trees: impl IntoIterator<Item = &'a Tree<'a>>) -> Self {
-        let mut bounds: BTreeMap<Pair, Vec<Bounds>> = BTreeMap::new();
+        let mut bounds: BTreeMap<Pair<&str>, Vec<Bounds>> = BTreeMap::new();
         for tree in trees {
             for (caller, callee) in calls(tree) {
                 let Some(found) = bounds_of(caller.span, callee.span) else {
                     continue;
                 };
-                let pair = Pair::of(caller.span, host(callee.span));
-                bounds.entry(pair).or_default().push(found);
-                if let Some(container) = container(callee.span) {
-                    let pair = Pair::of(caller.span, container);
-                    bounds.entry(pair).or_default().push(found);
+                let caller = Host::of(caller.span);
+                for host in Host::narrow_first(callee.span) {
+                    bounds.entry((caller, host)).or_default().push(found);
                 }
             }
         }
-        let worth = |pair: &Pair, found: &[Bounds]| {
-            found.len() >= ENOUGH_PER_CONTAINER || pair.callee.matches('/').count() < 2
+        let worth = |(_, callee): &Pair<&str>, found: &[Bounds]| {
+            found.len() >= ENOUGH_PER_CONTAINER || callee.container.is_none()
         };
         let pairs = bounds.into_iter();
         Self(
             pairs
                 .filter(|(pair, found)| worth(pair, found))
-                .map(|(pair, found)| (pair, close_in(&found)))
+                .map(|((caller, callee), found)| {
+                    ((caller.to_owned(), callee.to_owned()), close_in(&found))
+                })
                 .collect(),
         )
     }
 
     /// What is known about the clocks of a caller and a callee: their container's, else their host's.
     pub(crate) fn between(&self, caller: &Span, callee: &Span) -> Option<Skew> {
-        let of = |callee: String| self.0.get(&Pair::of(caller, callee)).copied();
-        container(callee).and_then(of).or_else(|| of(host(callee)))
+        let caller = Host::of(caller);
+        let known = |callee: Host<&str>| {
+            let wanted = (caller, callee);
+            let found = (self.0).binary_search_by(|((caller, callee), _)| {
+                (caller.as_deref(), callee.as_deref()).cmp(&wanted)
+            });
+            Some(self.0[found.ok()?].1)
+        };
+        Host::narrow_first(callee).find_map(known)
     }
 
     /// The differences between hosts of a tree, in ms, by `caller → callee`.
@@ -85,18 +98,56 @@ impl Skews {
         calls(tree)
             .filter_map(|(caller, callee)| {
                 let skew = self.between(caller.span, callee.span)?;
-                let pair = format!("{} → {}", host(caller.span), host(callee.span));
+                let pair = format!("{} → {}", Host::of(caller.span), Host::of(callee.span));
                 Some((pair, (skew.offset_us as f64 / 1000.0).round() as i64))
             })
             .collect()
     }
 }
 
-impl Pair {
-    fn of(caller: &Span, callee: String) -> Self {
+impl<'a> Host<&'a str> {
+    fn of(span: &'a Span) -> Self {
         Self {
-            caller: host(caller),
-            callee,
+            service: &span.service,
+            region: span.region_name(),
+            container: None,
+        }
+    }
+
+    /// The span's container, where it names one, and its host.
+    fn narrow_first(span: &'a Span) -> impl Iterator<Item = Self> {
+        let host = Self::of(span);
+        let container = span.text(meta::CONTAINER_ID).map(|container| Self {
+            container: Some(container),
+            ..host
+        });
+        container.into_iter().chain([host])
+    }
+
+    fn to_owned(self) -> Host<String> {
+        Host {
+            service: self.service.to_owned(),
+            region: self.region.map(str::to_owned),
+            container: self.container.map(str::to_owned),
+        }
+    }
+}
+
+impl Host<String> {
+    fn as_deref(&self) -> Host<&str> {
+        Host {
+            service: &self.service,
+            region: self.region.as_deref(),
+            container: self.container.as_deref(),
+        }
+    }
+}
+
+impl fmt::Display for Host<&str> {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.region {
+            Some(region) => write!(to, "{}/{region}", self.service),
+            None => to.write_str(self.service),
         }
     }
 }
@@ -150,22 +201,6 @@ fn close_in(bounds: &[Bounds]) -> Skew {
         uncertainty_us: (high - low).abs() / 2,
         samples: bounds.len(),
     }
-}
-
-fn host(span: &Span) -> String {
-    match span.region_name() {
-        Some(region) => format!("{}/{region}", span.service),
-        None => span.service.clone(),
-    }
-}
-
-fn container(span: &Span) -> Option<String> {
-    let id = span.text(meta::CONTAINER_ID)?;
-    Some(format!(
-        "{}/{}/{id}",
-        span.service,
-        span.region_name().unwrap_or("")
-    ))
 }
 
 #[cfg(test)]

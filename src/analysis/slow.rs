@@ -5,7 +5,7 @@
 
 use super::baseline::{Measure, Reference, waits};
 use super::facts::{Facts, Outcome, row_ms};
-use super::report::{Evidence, EvidenceKind, RootCause};
+use super::report::{EvidenceKind, RootCause};
 use super::score::{Score, about, on_span};
 use super::stats::Summary;
 use super::tree::{Tier, micros};
@@ -100,8 +100,7 @@ fn wait(cause: RootCause, facts: &Facts<'_>, until: &str) -> Score {
         duration(wait.ms),
         usually(reference)
     );
-    let evidence = on_span(facts.tree, wait.until, EvidenceKind::Timing, what.clone());
-    weigh(&mut s, odds, &what, evidence);
+    weigh(&mut s, odds, wait.until, what);
     s
 }
 
@@ -172,12 +171,7 @@ fn inference(facts: &Facts<'_>) -> Score {
         None => HARDLY,
     };
     let what = format!("the inference took {}{}", duration(ms), usually(reference));
-    weigh(
-        &mut s,
-        odds,
-        &what,
-        on_span(facts.tree, at, EvidenceKind::Timing, what.clone()),
-    );
+    weigh(&mut s, odds, at, what);
     s
 }
 
@@ -197,14 +191,15 @@ fn somewhere_else(facts: &Facts<'_>) -> Score {
         s.value =
             STEEPNESS * (ms / usual.summary.median_ms.max(LEAST_TOTAL_MS) / TIMES_MEDIAN).ln();
         let what = format!("the execution took {}{}", duration(ms), usually(reference));
-        s.note(1.0, on_span(facts.tree, root, EvidenceKind::Timing, what));
+        s.note(1.0, on_span(root, EvidenceKind::Timing, what));
     }
     s
 }
 
-fn weigh(s: &mut Score, odds: f64, what: &str, evidence: Evidence) {
+/// Enters a duration of a node for or against a cause.
+fn weigh(s: &mut Score, odds: f64, at: usize, what: String) {
     if odds > 0.0 {
-        s.gain(odds.min(6.0), evidence);
+        s.gain(odds.min(6.0), on_span(at, EvidenceKind::Timing, what));
     } else {
         s.cost(0.5, what);
         s.value = odds;

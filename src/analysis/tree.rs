@@ -31,6 +31,12 @@ pub(crate) enum Tier {
 impl Tier {
     /// The tier of a service; names like `hybrid-router` count as what they contain.
     pub(crate) fn of(service: &str) -> Self {
+        match service {
+            "runner" => return Self::Runner,
+            "router" => return Self::Router,
+            "modal" => return Self::Modal,
+            _ => {}
+        }
         let service = service.to_ascii_lowercase();
         if service.contains("runner") {
             Self::Runner

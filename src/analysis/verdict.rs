@@ -6,6 +6,7 @@
 
 use super::report::{Evidence, RootCause, RuledOut};
 use super::score::Score;
+use super::tree::Tree;
 use super::words::rounded;
 
 /// Log-likelihood of a cause that no hypothesis describes.
@@ -34,56 +35,64 @@ pub(crate) struct Verdict {
     pub(crate) ruled_out: Vec<RuledOut>,
 }
 
-/// Weighs scores against each other.
-pub(crate) fn decide(mut scores: Vec<Score>) -> Verdict {
+/// Weighs scores against each other; what they observed, they observed on the tree.
+pub(crate) fn decide(scores: Vec<Score>, tree: &Tree<'_>) -> Verdict {
+    let ranked = ranked(scores);
+    let (cause, confidence) = outcome(&ranked);
+    let determined = cause != RootCause::Undetermined;
+    let others = ranked[usize::from(determined)..].iter();
+    let named = others.filter(|(_, score)| score.cause != RootCause::Undetermined);
+    let ruled_out = named.map(|(chance, score)| RuledOut {
+        root_cause_code: score.cause,
+        because: score.objection().unwrap_or(NO_OBJECTION).to_owned(),
+        probability: rounded(*chance),
+    });
+    let ruled_out = ruled_out.take(LISTED).collect();
+    // Where nothing is determined, what the two likeliest rest on is all there is to show.
+    let shown = ranked.into_iter().take(if determined { 1 } else { 2 });
+    let mut observed: Vec<_> = shown.flat_map(|(_, score)| score.evidence).collect();
+    if determined {
+        observed.sort_by(|a, b| b.0.total_cmp(&a.0));
+    }
+    let listed = observed.into_iter().map(|(_, one)| one.listed(tree));
+    Verdict {
+        cause,
+        confidence,
+        evidence: merged(listed),
+        ruled_out,
+    }
+}
+
+/// What [`decide`] says of the cause and its confidence, without the words for it.
+pub(crate) fn cause(scores: Vec<Score>) -> (RootCause, f64) {
+    outcome(&ranked(scores))
+}
+
+/// Scores with the chance of each, likeliest first.
+fn ranked(mut scores: Vec<Score>) -> Vec<(f64, Score)> {
     scores.sort_by(|a, b| b.value.total_cmp(&a.value));
     let most = scores
         .first()
         .map_or(UNTHOUGHT, |best| best.value.max(UNTHOUGHT));
     let odds = |value: f64| (value - most).exp();
     let sum: f64 = scores.iter().map(|s| odds(s.value)).sum::<f64>() + odds(UNTHOUGHT);
-    let chance = |score: &Score| odds(score.value) / sum;
-    let first = scores.first().map_or(0.0, chance);
-    let second = scores.get(1).map_or(0.0, chance);
+    let with_chance = |score: Score| (odds(score.value) / sum, score);
+    scores.into_iter().map(with_chance).collect()
+}
+
+fn outcome(ranked: &[(f64, Score)]) -> (RootCause, f64) {
+    let chance = |at: usize| ranked.get(at).map_or(0.0, |(chance, _)| *chance);
+    let (first, second) = (chance(0), chance(1));
     let clear = first >= LEAST && first - second >= LEAD;
     // "Something else" is no cause to be sure of.
-    let named = scores
-        .iter()
-        .filter(|score| score.cause != RootCause::Undetermined);
-    let best_named = named.map(chance).fold(0.0, f64::max);
-    let clear = clear && scores[0].cause != RootCause::Undetermined;
-    let winner = if clear { Some(scores.remove(0)) } else { None };
-    let others = scores
-        .iter()
-        .filter(|score| score.cause != RootCause::Undetermined);
-    let ruled_out = others.map(|score| RuledOut {
-        root_cause_code: score.cause,
-        because: score.objection().unwrap_or(NO_OBJECTION).to_owned(),
-        probability: rounded(chance(score)),
-    });
-    let ruled_out = ruled_out.take(LISTED).collect();
-    match winner {
-        Some(mut winner) => {
-            winner.evidence.sort_by(|a, b| b.0.total_cmp(&a.0));
-            let evidence = winner.evidence.into_iter().map(|(_, evidence)| evidence);
-            Verdict {
-                cause: winner.cause,
-                confidence: rounded(first.min(MOST)),
-                evidence: merged(evidence),
-                ruled_out,
-            }
+    let named = |(_, score): &&(f64, Score)| score.cause != RootCause::Undetermined;
+    match ranked.first().filter(named) {
+        Some((_, best)) if clear => (best.cause, rounded(first.min(MOST))),
+        _ => {
+            let chances = ranked.iter().filter(named).map(|(chance, _)| *chance);
+            let likeliest = chances.fold(0.0, f64::max);
+            (RootCause::Undetermined, rounded(likeliest.min(MOST)))
         }
-        None => Verdict {
-            cause: RootCause::Undetermined,
-            confidence: rounded(best_named.min(MOST)),
-            evidence: merged(
-                scores
-                    .into_iter()
-                    .take(2)
-                    .flat_map(|score| score.evidence.into_iter().map(|(_, evidence)| evidence)),
-            ),
-            ruled_out,
-        },
     }
 }
 
@@ -108,9 +117,13 @@ mod tests {
         score
     }
 
+    fn verdict(scores: Vec<Score>) -> Verdict {
+        decide(scores, &Tree::join([]))
+    }
+
     #[test]
     fn the_hypothesis_that_nothing_contradicts_wins() {
-        let verdict = decide(vec![
+        let verdict = verdict(vec![
             score(RootCause::RouterUnreachable, 5.0),
             score(RootCause::ExecutorMissing, 0.0),
             score(RootCause::Cancelled, 4.0),
@@ -123,7 +136,7 @@ mod tests {
 
     #[test]
     fn two_equal_hypotheses_determine_nothing() {
-        let verdict = decide(vec![
+        let verdict = verdict(vec![
             score(RootCause::ModalTimeout, 0.0),
             score(RootCause::RouterTimeout, 0.0),
         ]);
@@ -133,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_trace_that_contradicts_every_hypothesis_determines_nothing() {
-        let verdict = decide(vec![score(RootCause::Cancelled, 5.0)]);
+        let verdict = verdict(vec![score(RootCause::Cancelled, 5.0)]);
         assert_eq!(verdict.cause, RootCause::Undetermined);
     }
 }

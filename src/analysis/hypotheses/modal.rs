@@ -59,7 +59,7 @@ pub(super) fn unknown_model(facts: &Facts<'_>) -> Score {
                 "Modal refused the request within {}, before it did any work",
                 duration(ms)
             );
-            s.gain(1.0, on_span(facts.tree, modal, EvidenceKind::Timing, what));
+            s.gain(1.0, on_span(modal, EvidenceKind::Timing, what));
         }
     }
     let told = facts.hint(
@@ -68,10 +68,7 @@ pub(super) fn unknown_model(facts: &Facts<'_>) -> Score {
     );
     if let (weight, Some(at)) = told {
         let what = "the error text speaks of a model that is not known";
-        s.gain(
-            weight * 1.5,
-            on_span(facts.tree, at, EvidenceKind::ErrorText, what),
-        );
+        s.gain(weight * 1.5, on_span(at, EvidenceKind::ErrorText, what));
     }
     s
 }
@@ -88,17 +85,14 @@ pub(super) fn exception(facts: &Facts<'_>) -> Score {
         let others = [Class::OutOfMemory, Class::ModelLoad].map(|class| said.hints.weight(class));
         let left = 1.0 - others[0].max(others[1]);
         let what = "the error text names neither memory nor the model's files";
-        let evidence = on_span(facts.tree, said.node, EvidenceKind::ErrorText, what);
+        let evidence = on_span(said.node, EvidenceKind::ErrorText, what);
         s.gain(0.8 * left, evidence);
     }
     s.value += 0.6;
     let (weight, at) = facts.hint(Class::Compute, &[Tier::Modal]);
     if let Some(at) = at {
         let what = "the error text speaks of the computation";
-        s.gain(
-            weight * 1.2,
-            on_span(facts.tree, at, EvidenceKind::ErrorText, what),
-        );
+        s.gain(weight * 1.2, on_span(at, EvidenceKind::ErrorText, what));
     }
     s
 }
@@ -148,16 +142,13 @@ fn it_failed(cause: RootCause, facts: &Facts<'_>) -> Score {
     s
 }
 
-fn gain(s: &mut Score, facts: &Facts<'_>, class: Class, what: &str) {
+fn gain(s: &mut Score, facts: &Facts<'_>, class: Class, what: &'static str) {
     let told = TOLD.map(|(tier, share)| {
         let (weight, at) = facts.hint(class, &[tier]);
         (weight * share, at)
     });
     let most = told.into_iter().max_by(|a, b| a.0.total_cmp(&b.0));
     if let Some((weight, Some(at))) = most {
-        s.gain(
-            weight * GAIN,
-            on_span(facts.tree, at, EvidenceKind::ErrorText, what),
-        );
+        s.gain(weight * GAIN, on_span(at, EvidenceKind::ErrorText, what));
     }
 }

@@ -124,10 +124,7 @@ pub(super) fn modal_timeout(facts: &Facts<'_>) -> Score {
         let running = facts.now - begun;
         s.expect(running >= DEADLINE, ODD, "Modal may still finish");
         let what = "Modal began and has no end";
-        s.note(
-            2.0,
-            on_span(facts.tree, modal, EvidenceKind::SpanOpen, what),
-        );
+        s.note(2.0, on_span(modal, EvidenceKind::SpanOpen, what));
     }
     note_failures(&mut s, facts, &[facts.provider, facts.router]);
     s
@@ -161,7 +158,7 @@ pub(super) fn router_timeout(facts: &Facts<'_>) -> Score {
                     duration(-late)
                 )
             };
-            s.note(2.0, on_span(facts.tree, modal, EvidenceKind::Timing, what));
+            s.note(2.0, on_span(modal, EvidenceKind::Timing, what));
         }
     }
     note_failures(&mut s, facts, &[facts.provider, facts.router]);
@@ -189,7 +186,7 @@ fn the_router_gave_up(s: &mut Score, facts: &Facts<'_>) {
         s.cost(too_short(ms, PATIENCE_MS), because);
         if is_round(ms) {
             let what = format!("the router gave up after {}, a round limit", duration(ms));
-            s.gain(0.3, on_span(facts.tree, at, EvidenceKind::Timing, what));
+            s.gain(0.3, on_span(at, EvidenceKind::Timing, what));
         }
     }
     let what = "the error text speaks of waiting too long";

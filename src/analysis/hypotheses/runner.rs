@@ -145,7 +145,7 @@ pub(super) fn cancelled(facts: &Facts<'_>) -> Score {
                 "it ended in mid-call, after {}: neither at once nor at a limit",
                 duration(ms)
             );
-            s.note(1.0, on_span(facts.tree, call, EvidenceKind::Timing, what));
+            s.note(1.0, on_span(call, EvidenceKind::Timing, what));
         }
     }
     note_failures(&mut s, facts, &[facts.call, facts.root]);
@@ -205,10 +205,7 @@ pub(super) fn response_lost(facts: &Facts<'_>) -> Score {
                 duration(silence)
             );
             let waiting = facts.calling().unwrap_or(answering);
-            s.note(
-                2.0,
-                on_span(facts.tree, waiting, EvidenceKind::Timing, what),
-            );
+            s.note(2.0, on_span(waiting, EvidenceKind::Timing, what));
             s.note(1.5, completed_in(facts, answering));
         }
     }
