@@ -15,6 +15,7 @@ use super::{Query, QueryError};
 use crate::analysis::baseline::{Baselines, Settings};
 use crate::analysis::case::ExecutionCase;
 use crate::analysis::compare;
+use crate::analysis::root_cause::hangs_on_surroundings;
 use crate::model::{Execution, ExecutionLink, Span, SpanStatus};
 use crate::store::{ExecutionQuestion, SpanQuestion, SpanSearch};
 
@@ -58,9 +59,7 @@ impl Query {
             return Ok(Vec::new());
         }
         let ids: Vec<i64> = executions.iter().map(|execution| execution.id).collect();
-        let links = self.store.links_of_executions(&ids).await?;
-        let question = SpanQuestion::Executions(ids);
-        let spans = self.store.spans(&question, MAX_SPANS).await?;
+        let (spans, links) = self.store.spans_of_executions(&ids, MAX_SPANS).await?;
         let cases = sort_out(executions, &links, spans);
         let alone: Vec<Execution> = cases
             .iter()
@@ -76,7 +75,7 @@ impl Query {
     }
 
     /// Enters what is known of the time in which the executions ran.
-    pub(super) async fn surround(&self, cases: &mut [ExecutionCase]) -> Result<(), QueryError> {
+    pub(super) async fn surround(&self, cases: Vec<&mut ExecutionCase>) -> Result<(), QueryError> {
         let times = cases.iter().map(|case| interval(&case.execution));
         let Some((from, to)) = times.flatten().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else {
             return Ok(());
@@ -102,6 +101,18 @@ impl Query {
             case.unlinked = near.cloned().collect();
         }
         Ok(())
+    }
+
+    /// The same for those whose cause can hang on it.
+    pub(super) async fn surround_unclear(
+        &self,
+        cases: &mut [ExecutionCase],
+        baselines: &Baselines,
+        now: DateTime<Utc>,
+    ) -> Result<(), QueryError> {
+        let unclear = |case: &&mut ExecutionCase| hangs_on_surroundings(case, baselines, now);
+        self.surround(cases.iter_mut().filter(unclear).collect())
+            .await
     }
 
     /// What was normal for a model, or for all, around a time.

@@ -8,7 +8,7 @@ use super::report::{FoundSpan, RecentFailuresAndSpans};
 use super::{Arguments, Page, Query, QueryError};
 use crate::analysis::report::{Comparison, Diagnosis, JobTimeouts, Performance, TraceGaps};
 use crate::analysis::{compare, failures, gaps, job, performance, root_cause};
-use crate::model::{Execution, Regions, Span};
+use crate::model::{Execution, Job, Regions, Span};
 use crate::store::{ExecutionQuestion, SpanQuestion, SpanSearch, Window};
 
 /// Executions of a job that are looked at.
@@ -77,7 +77,7 @@ impl Query {
         let at = ran_at(&execution);
         let normal = self.normal(execution.model_id.as_deref(), at).await?;
         let mut cases = self.cases(vec![execution]).await?;
-        self.surround(&mut cases).await?;
+        self.surround(cases.iter_mut().collect()).await?;
         let siblings = shared(&siblings);
         let mut case = cases.swap_remove(0);
         case.siblings = siblings;
@@ -88,14 +88,13 @@ impl Query {
 
     /// Why a job's executions failed or were slow.
     pub async fn find_timeout_root_cause(&self, job_id: &str) -> Result<JobTimeouts, QueryError> {
-        let job = self.store.job(job_id).await?.ok_or_else(|| {
-            QueryError::NotFound(format!(
-                "no job {:?} in this database; get_recent_failures lists failed executions with their job ids",
-                crate::untrusted::clean(job_id, 80)
-            ))
-        })?;
-        let question = ExecutionQuestion::Job(job.key);
+        let question = ExecutionQuestion::NamedJob(job_id.to_owned());
         let executions = self.store.executions(&question, MAX_SIBLINGS).await?;
+        let named = executions.iter().find_map(|row| row.job_id.clone());
+        let job_id = match named {
+            Some(name) => name,
+            None => self.job(job_id).await?.job_id,
+        };
         let mut models: Vec<_> = executions.iter().map(|row| row.model_id.clone()).collect();
         models.sort_unstable();
         models.dedup();
@@ -104,12 +103,22 @@ impl Query {
             _ => None,
         };
         let newest = executions.iter().filter_map(|row| row.created_at).max();
-        let normal = self.normal(only, newest.or(job.created_at)).await?;
+        let normal = self.normal(only, newest).await?;
         let mut cases = self.cases(executions).await?;
-        self.surround(&mut cases).await?;
         let now = Utc::now();
-        self.compute(move || job::analyse(&job.job_id, &cases, &normal.baselines, now))
+        self.surround_unclear(&mut cases, &normal.baselines, now)
+            .await?;
+        self.compute(move || job::analyse(&job_id, &cases, &normal.baselines, now))
             .await
+    }
+
+    async fn job(&self, id: &str) -> Result<Job, QueryError> {
+        self.store.job(id).await?.ok_or_else(|| {
+            QueryError::NotFound(format!(
+                "no job {:?} in this database; get_recent_failures lists failed executions with their job ids",
+                crate::untrusted::clean(id, 80)
+            ))
+        })
     }
 
     /// How an execution differs from successful ones.
@@ -126,7 +135,6 @@ impl Query {
         };
         let model = execution.model_id.clone();
         let mut cases = self.cases(vec![execution]).await?;
-        self.surround(&mut cases).await?;
         let case = cases.swap_remove(0);
         self.compute(move || {
             let others = wider.iter().flat_map(|wider| &wider.cohort);
@@ -165,7 +173,8 @@ impl Query {
         let model = selection.model_id.as_deref();
         let normal = self.normal(model, newest).await?;
         let mut cases = self.cases(executions).await?;
-        self.surround(&mut cases).await?;
+        self.surround_unclear(&mut cases, &normal.baselines, now)
+            .await?;
         let failed_spans = if total == 0 {
             self.failed_printed_spans(selection, from, to, limit)
                 .await?

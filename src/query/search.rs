@@ -148,10 +148,7 @@ impl Query {
         let Some(job) = &search.job_id else {
             return Ok(search);
         };
-        let Some(job) = self.store.job(job).await? else {
-            return Ok(search);
-        };
-        let question = ExecutionQuestion::Job(job.key);
+        let question = ExecutionQuestion::NamedJob(job.clone());
         let executions = self.store.executions(&question, MAX_EXECUTIONS).await?;
         if executions.len() < MAX_EXECUTIONS as usize
             && let Some((from, to)) =

@@ -214,8 +214,13 @@ pub trait Questions: Send + Sync + std::fmt::Debug {
         traces: &[uuid::Uuid],
     ) -> Result<Vec<ExecutionLink>, StoreError>;
 
-    /// Which traces belong to the given executions.
-    async fn links_of_executions(&self, ids: &[i64]) -> Result<Vec<ExecutionLink>, StoreError>;
+    /// All spans of the traces that belong to one of the executions, by a link or because one of their spans
+    /// carries the execution's id in its column: ordered by start and span id, at most `limit`, with those links.
+    async fn spans_of_executions(
+        &self,
+        ids: &[i64],
+        limit: u32,
+    ) -> Result<(Vec<Span>, Vec<ExecutionLink>), StoreError>;
 
     /// Losses that overlap an interval, oldest first.
     async fn losses(

@@ -10,9 +10,6 @@ use uuid::Uuid;
 pub enum SpanQuestion {
     /// All spans of the traces.
     Traces(Vec<Uuid>),
-    /// All spans of the traces that belong to one of the executions: by a link, or because one of their
-    /// spans carries the execution's id in its column.
-    Executions(Vec<i64>),
     /// Spans whose trace id lies between two ids, both included: a prefix that a person typed.
     TraceRange(Uuid, Uuid),
     /// Spans of ours whose span id lies between two ids, both included: a log id.
@@ -70,6 +67,8 @@ pub enum ExecutionQuestion {
     Ids(Vec<i64>),
     /// All of a job, by `jobs.id`.
     Job(i64),
+    /// All of the job that [`super::Questions::job`] finds by this id.
+    NamedJob(String),
     /// Written in `[from, to)` (`created_at`), filtered.
     Recent {
         /// Start of the interval.

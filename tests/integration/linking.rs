@@ -184,7 +184,7 @@ async fn the_users_own_sql_finds_printed_spans_by_their_execution(db: Database) 
         let caller = Uuid::from_u128(u128::from(number) * 16 + 4);
         assert_eq!(found, [format!("{} {caller} job-{number}", trace(number))]);
     }
-    let links = db.store.links_of_executions(&[1003]).await.unwrap();
+    let (_, links) = db.store.spans_of_executions(&[1003], 100).await.unwrap();
     assert_eq!(links.len(), 1);
     assert_eq!(links[0].trace_id, trace(3));
 }

@@ -42,7 +42,6 @@ impl Connections {
             .queue_mode(QueueMode::Lifo)
             .wait_timeout(Some(WAIT))
             .create_timeout(Some(CONNECT))
-            .recycle_timeout(Some(TEST))
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|err| Fault::Driver(sqlx::Error::Configuration(err.into())))?;
@@ -56,6 +55,25 @@ impl Connections {
 
     /// A connection that is whole as far as anybody can tell.
     pub(super) async fn acquire(&self) -> Result<Lent, Fault> {
+        // Not the driver's ping: that is answered in the middle of a transaction too.
+        self.begin("select 1").await
+    }
+
+    /// A connection on which these words have been said. One that was used before may have gone since: the
+    /// words are its test, so they must do no harm when they are said again on another one.
+    pub(super) async fn begin(&self, words: &'static str) -> Result<Lent, Fault> {
+        loop {
+            let mut conn = self.lend().await?;
+            match tokio::time::timeout(TEST, conn.execute(words)).await {
+                Ok(Ok(_)) => return Ok(conn),
+                _ if conn.is_used() => {}
+                Ok(Err(err)) => return Err(Fault::Driver(err)),
+                Err(_) => return Err(Fault::Silence),
+            }
+        }
+    }
+
+    async fn lend(&self) -> Result<Lent, Fault> {
         let object = self.pool.get().await.map_err(|err| match err {
             PoolError::Timeout(TimeoutType::Wait) => Fault::Busy(self.most()),
             PoolError::Timeout(_) => Fault::Silence,
@@ -88,6 +106,12 @@ pub(super) struct Lent {
 }
 
 impl Lent {
+    /// Whether it had been lent before.
+    fn is_used(&self) -> bool {
+        let object = self.object.as_ref();
+        object.is_some_and(|object| Object::metrics(object).recycle_count > 0)
+    }
+
     /// Leaves the connection for the next call.
     pub(super) fn give_back(mut self) {
         drop(self.object.take());
@@ -132,7 +156,7 @@ impl Drop for Lent {
     }
 }
 
-/// Makes connections and looks at them before they are used again.
+/// Makes connections, and says which may be used again.
 #[derive(Debug)]
 struct Dialer {
     options: PgConnectOptions,
@@ -146,12 +170,10 @@ impl Manager for Dialer {
         PgConnection::connect_with(&self.options).await
     }
 
-    async fn recycle(&self, conn: &mut PgConnection, past: &Metrics) -> RecycleResult<sqlx::Error> {
+    async fn recycle(&self, _: &mut PgConnection, past: &Metrics) -> RecycleResult<sqlx::Error> {
         if past.age() > LIFE || past.last_used() > UNUSED {
             return Err(RecycleError::message("too old"));
         }
-        // Not the driver's ping: that is answered in the middle of a transaction too.
-        conn.execute("select 1").await?;
         Ok(())
     }
 }

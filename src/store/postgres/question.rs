@@ -106,10 +106,20 @@ impl<A: Ask> Questions for A {
         Ok(rows.iter().map(row::execution_link).collect())
     }
 
-    async fn links_of_executions(&self, ids: &[i64]) -> Result<Vec<ExecutionLink>, StoreError> {
-        let query = read::links_of_executions(ids);
-        let rows = self.ask("read links", query).await?;
-        Ok(rows.iter().map(row::execution_link).collect())
+    async fn spans_of_executions(
+        &self,
+        ids: &[i64],
+        limit: u32,
+    ) -> Result<(Vec<Span>, Vec<ExecutionLink>), StoreError> {
+        let query = read::spans_of_executions(ids, limit);
+        let rows = self.ask("read spans", query).await?;
+        let mut links: Vec<_> = rows.iter().filter_map(row::link_beside_span).collect();
+        links.sort_unstable_by_key(|link| (link.execution_id, link.trace_id));
+        links.dedup_by_key(|link| (link.execution_id, link.trace_id));
+        // A trace that two of them were linked to comes twice.
+        let distinct = rows.chunk_by(|a, b| row::own_key(a) == row::own_key(b));
+        let spans = distinct.filter_map(|copies| copies.first().map(row::span));
+        Ok((spans.collect(), links))
     }
 
     async fn losses(

@@ -55,6 +55,18 @@ macro_rules! failed {
     };
 }
 
+/// A job by its public id, else by its integer key.
+macro_rules! named_job {
+    ($columns:literal) => {
+        concat!(
+            "select ",
+            $columns,
+            " from public.jobs where jobspec_id = $1 or id = $2 \
+             order by jobspec_id = $1 desc limit 1"
+        )
+    };
+}
+
 /// A statement without a name on the server.
 pub(super) fn query<'q>(sql: &'static str) -> Query<'q> {
     sqlx::query(sql).persistent(false)
@@ -63,14 +75,6 @@ pub(super) fn query<'q>(sql: &'static str) -> Query<'q> {
 pub(super) fn spans(question: &SpanQuestion, limit: u32) -> Query<'_> {
     let query = match question {
         SpanQuestion::Traces(ids) => query(spans!("s.trace_id = any($1)", "$2")).bind(ids),
-        // An array, so that the traces are looked up by the index, however many are expected.
-        SpanQuestion::Executions(ids) => query(spans!(
-            "s.trace_id = any(array(select l.trace_id from beacon_collector.execution_links l \
-             where l.execution_id = any($1) union \
-             select n.trace_id from public.trace_spans n where n.execution_id = any($1)))",
-            "$2"
-        ))
-        .bind(ids),
         // Ordered by what no index has, or the planner may rather read all spans in the order of their start until
         // the few that are asked for have turned up.
         SpanQuestion::TraceRange(low, high) => query(spans!(
@@ -173,6 +177,14 @@ pub(super) fn executions(question: &ExecutionQuestion, limit: u32) -> Query<'_> 
         ExecutionQuestion::Job(key) => query(executions!("where e.job_id = $1", "$2"))
             .bind(key)
             .bind(limit),
+        ExecutionQuestion::NamedJob(id) => bind_job(
+            query(executions!(
+                concat!("where e.job_id = (", named_job!("id"), ")"),
+                "$3"
+            )),
+            id,
+        )
+        .bind(limit),
         ExecutionQuestion::Recent { failed_only, .. } => bind_recent(
             query(match failed_only {
                 true => executions!(failed!(), "$5"),
@@ -201,6 +213,14 @@ pub(super) fn count_executions(question: &ExecutionQuestion) -> Query<'_> {
         ExecutionQuestion::Job(key) => {
             query("select count(*) from public.executions e where e.job_id = $1").bind(key)
         }
+        ExecutionQuestion::NamedJob(id) => bind_job(
+            query(concat!(
+                "select count(*) from public.executions e where e.job_id = (",
+                named_job!("id"),
+                ")"
+            )),
+            id,
+        ),
         ExecutionQuestion::Recent { failed_only, .. } => bind_recent(
             query(match failed_only {
                 true => concat!("select count(*) from public.executions e\n", failed!()),
@@ -243,6 +263,7 @@ fn bind_recent<'q>(query: Query<'q>, question: &'q ExecutionQuestion) -> Query<'
             .bind(region),
         ExecutionQuestion::Ids(_)
         | ExecutionQuestion::Job(_)
+        | ExecutionQuestion::NamedJob(_)
         | ExecutionQuestion::Overlapping { .. } => query,
     }
 }
@@ -256,14 +277,13 @@ pub(super) fn tally(window: &Window, most: u32) -> Query<'_> {
         .bind(i64::from(most))
 }
 
-/// The public id wins over an integer key that reads the same.
 pub(super) fn job(id: &str) -> Query<'_> {
-    query(
-        "select id, jobspec_id, status, created_at from public.jobs \
-         where jobspec_id = $1 or id = $2 order by jobspec_id = $1 desc limit 1",
-    )
-    .bind(id)
-    .bind(id.parse::<i64>().ok())
+    bind_job(query(named_job!("id, jobspec_id, status, created_at")), id)
+}
+
+/// The public id wins over an integer key that reads the same.
+fn bind_job<'q>(query: Query<'q>, id: &'q str) -> Query<'q> {
+    query.bind(id).bind(id.parse::<i64>().ok())
 }
 
 pub(super) fn links_of_traces(traces: &[uuid::Uuid]) -> Query<'_> {
@@ -274,12 +294,10 @@ pub(super) fn links_of_traces(traces: &[uuid::Uuid]) -> Query<'_> {
     .bind(traces)
 }
 
-pub(super) fn links_of_executions(ids: &[i64]) -> Query<'_> {
-    query(
-        "select trace_id, execution_id, method, confidence from beacon_collector.execution_links \
-         where execution_id = any($1) order by execution_id, trace_id",
-    )
-    .bind(ids)
+pub(super) fn spans_of_executions(ids: &[i64], limit: u32) -> Query<'_> {
+    query(include_str!("../sql/postgres/spans_of_executions.sql"))
+        .bind(ids)
+        .bind(i64::from(limit))
 }
 
 pub(super) fn losses<'q>(from: DateTime<Utc>, to: DateTime<Utc>) -> Query<'q> {

@@ -3,6 +3,8 @@
 //! Rows of others may hold what a stricter reader refuses: infinite times, numbers beyond any integer
 //! or float, metadata that is not an object. All of it is read; nothing here can fail or panic.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Map, Value};
 use sqlx::postgres::{PgRow, PgValueFormat};
@@ -23,7 +25,7 @@ pub(super) struct OwnRow(pub(super) PgRow);
 impl Found for OwnRow {
     fn place(&self) -> (Uuid, Uuid, i64) {
         let id = |at| uuid(&self.0, at).unwrap_or_default();
-        (id(1), id(0), integer(&self.0, 16).unwrap_or_default())
+        (id(1), id(0), own_key(&self.0).unwrap_or_default())
     }
 
     fn read(self) -> Stored {
@@ -44,7 +46,7 @@ pub(super) fn span(row: &PgRow) -> Span {
         started_at: time(row, 5).unwrap_or_default(),
         completed_at: time(row, 6),
         duration_ms: integer(row, 7),
-        status: SpanStatus::parse(&text(row, 8).unwrap_or_default()),
+        status: SpanStatus::parse(&words(row, 8).unwrap_or_default()),
         job_id: text(row, 9),
         execution_id: integer(row, 10),
         model_id: text(row, 11),
@@ -110,6 +112,21 @@ pub(super) fn execution_link(row: &PgRow) -> ExecutionLink {
     }
 }
 
+/// The link that stands behind a span's columns.
+pub(super) fn link_beside_span(row: &PgRow) -> Option<ExecutionLink> {
+    Some(ExecutionLink {
+        trace_id: uuid(row, 0)?,
+        execution_id: integer(row, 17)?,
+        method: text(row, 18)?,
+        confidence: number(row, 19)?,
+    })
+}
+
+/// The table's own key of a span.
+pub(super) fn own_key(row: &PgRow) -> Option<i64> {
+    integer(row, 16)
+}
+
 pub(super) fn loss(row: &PgRow) -> LossEntry {
     LossEntry {
         source: text(row, 0).unwrap_or_default(),
@@ -159,7 +176,11 @@ pub(super) fn looked(row: &PgRow) -> Option<Looked> {
 }
 
 pub(super) fn text(row: &PgRow, at: usize) -> Option<String> {
-    bytes(row, at).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    words(row, at).map(Cow::into_owned)
+}
+
+fn words(row: &PgRow, at: usize) -> Option<Cow<'_, str>> {
+    bytes(row, at).map(String::from_utf8_lossy)
 }
 
 pub(super) fn uuid(row: &PgRow, at: usize) -> Option<Uuid> {

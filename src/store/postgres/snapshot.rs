@@ -37,17 +37,11 @@ impl Snapshot {
         }
     }
 
-    async fn begin(&self) -> Result<Lent, Fault> {
-        let mut conn = self.connections.acquire().await?;
-        limited(conn.execute(BEGIN)).await?;
-        Ok(conn)
-    }
-
     async fn answer(&self, query: read::Query<'_>) -> Result<Vec<PgRow>, Fault> {
         let mut open = self.open.lock().await;
         let mut conn = match open.take() {
             Some(conn) => conn,
-            None => self.begin().await?,
+            None => self.connections.begin(BEGIN).await?,
         };
         let result = limited(query.fetch_all(&mut *conn)).await;
         match &result {

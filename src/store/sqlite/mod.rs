@@ -200,9 +200,13 @@ impl Questions for SqliteStore {
         self.read("read links", answer).await
     }
 
-    async fn links_of_executions(&self, ids: &[i64]) -> Result<Vec<ExecutionLink>, StoreError> {
-        let answer = read::links_of_executions(&self.readers, ids);
-        self.read("read links", answer).await
+    async fn spans_of_executions(
+        &self,
+        ids: &[i64],
+        limit: u32,
+    ) -> Result<(Vec<Span>, Vec<ExecutionLink>), StoreError> {
+        let answer = read::spans_of_executions(&self.readers, ids, limit);
+        self.read("read spans", answer).await
     }
 
     async fn losses(

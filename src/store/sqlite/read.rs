@@ -48,6 +48,17 @@ macro_rules! recent {
     };
 }
 
+/// A job by its public id, else by its integer key.
+macro_rules! named_job {
+    ($columns:literal) => {
+        concat!(
+            "select ",
+            $columns,
+            " from jobs where jobspec_id = ?1 or id = ?2 order by jobspec_id = ?1 desc limit 1"
+        )
+    };
+}
+
 macro_rules! failed {
     () => {
         concat!(
@@ -93,17 +104,6 @@ fn span_query(question: &SpanQuestion) -> Query {
         SpanQuestion::Traces(ids) => {
             sqlx::query(spans!("s.trace_id in (select value from json_each(?))"))
                 .bind(json!(ids).to_string())
-        }
-        SpanQuestion::Executions(ids) => {
-            let ids = json!(ids).to_string();
-            sqlx::query(spans!(
-                "s.trace_id in (select l.trace_id from execution_links l \
-                 where l.execution_id in (select value from json_each(?)) union \
-                 select n.trace_id from trace_spans n \
-                 where n.execution_id in (select value from json_each(?)))"
-            ))
-            .bind(ids.clone())
-            .bind(ids)
         }
         SpanQuestion::TraceRange(low, high) => sqlx::query(spans!("s.trace_id between ? and ?"))
             .bind(low.to_string())
@@ -196,6 +196,13 @@ pub(super) async fn executions(
         ExecutionQuestion::Job(key) => {
             sqlx::query(executions!("where e.job_id = ?1", "?2")).bind(*key)
         }
+        ExecutionQuestion::NamedJob(id) => bind_job(
+            sqlx::query(executions!(
+                concat!("where e.job_id = (", named_job!("id"), ")"),
+                "?3"
+            )),
+            id,
+        ),
         recent @ ExecutionQuestion::Recent { failed_only, .. } => bind_recent(
             sqlx::query(match failed_only {
                 true => executions!(failed!(), "?5"),
@@ -228,6 +235,14 @@ pub(super) async fn count_executions(
         ExecutionQuestion::Job(key) => {
             sqlx::query("select count(*) from executions e where e.job_id = ?").bind(*key)
         }
+        ExecutionQuestion::NamedJob(id) => bind_job(
+            sqlx::query(concat!(
+                "select count(*) from executions e where e.job_id = (",
+                named_job!("id"),
+                ")"
+            )),
+            id,
+        ),
         recent @ ExecutionQuestion::Recent { failed_only, .. } => bind_recent(
             sqlx::query(match failed_only {
                 true => concat!("select count(*) from executions e\n", failed!()),
@@ -292,16 +307,18 @@ pub(super) async fn tally(
 }
 
 pub(super) async fn job(pool: &SqlitePool, id: &str) -> sqlx::Result<Option<Job>> {
-    // The public id wins over an integer key that reads the same.
-    let row = sqlx::query(
-        "select id, jobspec_id, status, created_at from jobs \
-         where jobspec_id = ?1 or id = ?2 order by jobspec_id = ?1 desc limit 1",
+    let row = bind_job(
+        sqlx::query(named_job!("id, jobspec_id, status, created_at")),
+        id,
     )
-    .bind(id.to_owned())
-    .bind(id.parse::<i64>().ok())
     .fetch_optional(pool)
     .await?;
     Ok(row.as_ref().and_then(row::job))
+}
+
+/// The public id wins over an integer key that reads the same.
+fn bind_job(query: Query, id: &str) -> Query {
+    query.bind(id.to_owned()).bind(id.parse::<i64>().ok())
 }
 
 pub(super) async fn links_of_traces(
@@ -315,15 +332,28 @@ pub(super) async fn links_of_traces(
     links(query.bind(json!(traces).to_string()).fetch_all(pool).await)
 }
 
-pub(super) async fn links_of_executions(
+/// Its parameter, an array of ids, comes twice.
+const SPANS_OF_EXECUTIONS: &str = spans!(
+    "s.trace_id in (select l.trace_id from execution_links l \
+     where l.execution_id in (select value from json_each(?)) union \
+     select n.trace_id from trace_spans n \
+     where n.execution_id in (select value from json_each(?)))"
+);
+
+pub(super) async fn spans_of_executions(
     pool: &SqlitePool,
     ids: &[i64],
-) -> sqlx::Result<Vec<ExecutionLink>> {
-    let query = sqlx::query(
+    limit: u32,
+) -> sqlx::Result<(Vec<Span>, Vec<ExecutionLink>)> {
+    let ids = json!(ids).to_string();
+    let known = sqlx::query(
         "select trace_id, execution_id, method, confidence from execution_links \
          where execution_id in (select value from json_each(?)) order by execution_id, trace_id",
     );
-    links(query.bind(json!(ids).to_string()).fetch_all(pool).await)
+    let known = links(known.bind(ids.clone()).fetch_all(pool).await)?;
+    let query = sqlx::query(SPANS_OF_EXECUTIONS).bind(ids.clone()).bind(ids);
+    let rows = query.bind(limit).fetch_all(pool).await?;
+    Ok((rows.iter().filter_map(row::span).collect(), known))
 }
 
 fn links(rows: sqlx::Result<Vec<SqliteRow>>) -> sqlx::Result<Vec<ExecutionLink>> {
@@ -383,10 +413,6 @@ mod tests {
         let services = vec![];
         let questions = [
             (SpanQuestion::Traces(vec![]), "idx_trace_spans_trace_id"),
-            (
-                SpanQuestion::Executions(vec![]),
-                "idx_trace_spans_execution_id",
-            ),
             (SpanQuestion::TraceRange(id, id), "idx_trace_spans_trace_id"),
             (SpanQuestion::SpanRange(id, id), "idx_trace_spans_trace_id"),
             (SpanQuestion::SpanRange(id, id), "beacon_linked_spans"),
@@ -412,6 +438,7 @@ mod tests {
         let failed = concat!("select count(*) from executions e\n", failed!());
         let tally = include_str!("../sql/sqlite/tally_executions.sql");
         for (sql, index) in [
+            (SPANS_OF_EXECUTIONS, "idx_trace_spans_execution_id"),
             (failed, "COVERING INDEX beacon_failed_executions"),
             (
                 tally,

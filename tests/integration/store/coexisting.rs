@@ -49,7 +49,8 @@ async fn only_trace_spans_is_enough() {
     let written = store.write(&batch([start("abc12345", 0)])).await.unwrap();
     assert_eq!(written.inserted, 1);
     assert_eq!(store.job("any").await.unwrap(), None);
-    assert_eq!(store.links_of_executions(&[1]).await.unwrap(), []);
+    let of_execution = store.spans_of_executions(&[1], 10).await.unwrap();
+    assert_eq!(of_execution, (vec![], vec![]));
 }
 
 /// `create index concurrently` waits for transactions that are open; nobody waits for it.

@@ -361,12 +361,12 @@ async fn questions_of_one_snapshot_see_one_moment_and_give_their_connection_back
     for _ in 0..5 {
         resting.last().unwrap().rest().await;
         let next = store.snapshot();
-        let refused = next.links_of_executions(&[]).await;
-        assert_eq!(refused.unwrap(), []);
+        let found = next.spans_of_executions(&[], 10).await;
+        assert_eq!(found.unwrap(), (vec![], vec![]));
         next.rest().await;
         db.execute("alter table beacon_collector.execution_links rename to hidden")
             .await;
-        assert!(next.links_of_executions(&[1]).await.is_err());
+        assert!(next.spans_of_executions(&[1], 10).await.is_err());
         db.execute("alter table beacon_collector.hidden rename to execution_links")
             .await;
         assert_eq!(next.spans(&all, 10).await.unwrap().len(), 2);

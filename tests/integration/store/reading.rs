@@ -60,10 +60,7 @@ async fn spans_are_found_by_trace_execution_and_ranges_of_ids(db: Database) {
     let by_trace = ask(&db, SpanQuestion::Traces(vec![trace, Uuid::from_u128(8)])).await;
     assert_eq!(ids(&by_trace), [3, 1, 2]);
     assert_eq!(by_trace[0].job(), Some("quoted"));
-    assert_eq!(
-        ask(&db, SpanQuestion::Executions(vec![2379])).await,
-        by_trace
-    );
+    assert_eq!(of_executions(&db, &[2379]).await.0, by_trace);
     let high = Uuid::from_u128(0xffff);
     assert_eq!(
         ask(&db, SpanQuestion::TraceRange(trace, high)).await,
@@ -85,22 +82,29 @@ async fn an_execution_finds_the_whole_of_the_traces_that_are_linked_to_it(db: Da
     // One of them names another execution, and a link says that the trace is 5's.
     db.execute("update trace_spans set execution_id = null where service = 'router'")
         .await;
-    let link = ExecutionLink {
+    let link = |execution_id| ExecutionLink {
         trace_id: Uuid::from_u128(7),
-        execution_id: 5,
+        execution_id,
         method: "fit".into(),
         confidence: 0.9,
     };
     let links = Batch {
-        execution_links: vec![link],
+        execution_links: vec![link(5), link(7)],
         ..Batch::default()
     };
     db.store.write(&links).await.unwrap();
-    for execution in [2379, 5] {
-        let found = ask(&db, SpanQuestion::Executions(vec![execution])).await;
-        assert_eq!(ids(&found), [1, 2], "{execution}");
-    }
-    assert_eq!(ask(&db, SpanQuestion::Executions(vec![6])).await, []);
+    let (found, known) = of_executions(&db, &[2379]).await;
+    assert_eq!((ids(&found), known), (vec![1, 2], vec![]));
+    let (found, known) = of_executions(&db, &[5]).await;
+    assert_eq!((ids(&found), known.len()), (vec![1, 2], 1));
+    assert_eq!(of_executions(&db, &[6]).await, (vec![], vec![]));
+    // Two that share a trace see each of its spans once, and every link.
+    let (found, known) = of_executions(&db, &[5, 2379, 7]).await;
+    assert_eq!((ids(&found), known.len()), (vec![1, 2], 2));
+}
+
+async fn of_executions(db: &Database, ids: &[i64]) -> (Vec<Span>, Vec<ExecutionLink>) {
+    db.store.spans_of_executions(ids, 100).await.unwrap()
 }
 
 async fn only_open_spans_of_ours_are_swept(db: Database) {

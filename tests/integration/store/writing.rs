@@ -373,8 +373,6 @@ async fn findings_and_losses_are_kept_once(db: Database) {
         .await
         .unwrap();
     assert_eq!(by_trace, [found(0.9)]);
-    let by_execution = db.store.links_of_executions(&[2379, 1]).await.unwrap();
-    assert_eq!(by_execution, by_trace);
     assert_eq!(
         db.store.losses(at(4_000), at(9_000)).await.unwrap(),
         [lost(7)]

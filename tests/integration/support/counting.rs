@@ -79,8 +79,12 @@ impl<Q: Questions + ?Sized> Questions for Counting<Q> {
         self.count().execution_links(traces).await
     }
 
-    async fn links_of_executions(&self, ids: &[i64]) -> Result<Vec<ExecutionLink>, StoreError> {
-        self.count().links_of_executions(ids).await
+    async fn spans_of_executions(
+        &self,
+        ids: &[i64],
+        limit: u32,
+    ) -> Result<(Vec<Span>, Vec<ExecutionLink>), StoreError> {
+        self.count().spans_of_executions(ids, limit).await
     }
 
     async fn losses(

@@ -100,8 +100,12 @@ impl Questions for Faulty {
         self.inner.execution_links(traces).await
     }
 
-    async fn links_of_executions(&self, ids: &[i64]) -> Result<Vec<ExecutionLink>, StoreError> {
-        self.inner.links_of_executions(ids).await
+    async fn spans_of_executions(
+        &self,
+        ids: &[i64],
+        limit: u32,
+    ) -> Result<(Vec<Span>, Vec<ExecutionLink>), StoreError> {
+        self.inner.spans_of_executions(ids, limit).await
     }
 
     async fn losses(

@@ -41,7 +41,7 @@ pub(crate) async fn ask_everything(
     store.seconds(from, to).await?;
     store.job("bias-detection-7").await?;
     store.execution_links(&traces).await?;
-    store.links_of_executions(&ids).await?;
+    store.spans_of_executions(&ids, 100).await?;
     store.losses(from, to).await?;
     store.checkpoint("explain").await?;
     write(store, &known, from).await?;
@@ -56,7 +56,6 @@ fn span_questions(known: &[Span], from: DateTime<Utc>, to: DateTime<Utc>) -> Vec
     search.text = Some("memory".into());
     vec![
         SpanQuestion::Traces(traces),
-        SpanQuestion::Executions((1..20).collect()),
         SpanQuestion::TraceRange(narrow.0, narrow.1),
         SpanQuestion::SpanRange(narrow.0, narrow.1),
         SpanQuestion::OpenBefore(to),
@@ -81,6 +80,7 @@ fn execution_questions(from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<ExecutionQ
     vec![
         ExecutionQuestion::Ids((1..20).collect()),
         ExecutionQuestion::Job(7),
+        ExecutionQuestion::NamedJob("bias-detection-7".into()),
         ExecutionQuestion::Recent {
             from,
             to,
