@@ -111,11 +111,22 @@ impl SpanStatus {
     /// Reads a stored word; writers that we don't know have their own, so anything that names an
     /// error counts as failed and anything unknown as started.
     pub fn parse(word: &str) -> Self {
-        match word.to_ascii_lowercase().as_str() {
-            "completed" | "complete" | "success" | "succeeded" | "ok" | "done" => Self::Completed,
-            "failed" | "failure" | "error" | "cancelled" | "canceled" => Self::Failed,
-            "timeout" | "timed_out" | "timedout" => Self::Timeout,
-            _ => Self::Started,
+        let is_one_of = |words: &[&str]| words.iter().any(|one| one.eq_ignore_ascii_case(word));
+        if is_one_of(&[
+            "completed",
+            "complete",
+            "success",
+            "succeeded",
+            "ok",
+            "done",
+        ]) {
+            Self::Completed
+        } else if is_one_of(&["failed", "failure", "error", "cancelled", "canceled"]) {
+            Self::Failed
+        } else if is_one_of(&["timeout", "timed_out", "timedout"]) {
+            Self::Timeout
+        } else {
+            Self::Started
         }
     }
 }
