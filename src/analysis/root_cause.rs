@@ -23,6 +23,7 @@ use super::tree::{Tier, Tree};
 use super::verdict::{self, Verdict, decide};
 use super::view;
 use super::words::{duration, quote, rfc3339, rounded, whole_ms};
+use crate::model::Span;
 
 /// Services that every execution goes through.
 const EXPECTED: [Tier; 3] = [Tier::Runner, Tier::Router, Tier::Modal];
@@ -88,6 +89,11 @@ pub fn hangs_on_surroundings(
     if Outcome::of(&case.execution) != Outcome::Failed || case.spans.is_empty() {
         return false;
     }
+    let is_modal = |span: &Span| Tier::of(&span.service) == Tier::Modal;
+    if !case.spans.iter().any(is_modal) {
+        return true;
+    }
+    // One of another attempt shows nothing of the one that counts.
     let tree = Tree::build(&case.spans, &baselines.skews);
     Facts::read(case, &tree, baselines, now).modal.is_none()
 }

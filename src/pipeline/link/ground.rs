@@ -27,8 +27,8 @@ const SPANS: (u64, u64) = (20_000, 400_000);
 pub(super) enum Ground {
     /// Nothing: nobody of whom a row is there can have called.
     Empty,
-    /// Whatever was printed.
-    Open,
+    /// Whatever was printed, so many spans.
+    Open(u64),
     /// Nothing, of so many printed spans: too much happened at once.
     Crowded(u64),
 }
@@ -134,7 +134,7 @@ fn divide(seconds: &[Second], from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<Str
         let ground = match (callers, others.max(printed)) {
             (0, _) => Ground::Empty,
             (_, crowd) if crowd > CROWD => Ground::Crowded(here),
-            _ => Ground::Open,
+            _ => Ground::Open(here),
         };
         let stretch = Stretch {
             from: at,
@@ -152,6 +152,7 @@ fn join(stretches: &mut Vec<Stretch>, next: Stretch) {
     if let Some(last) = stretches.last_mut() {
         let ground = match (last.ground, next.ground) {
             (Ground::Crowded(a), Ground::Crowded(b)) => Some(Ground::Crowded(a + b)),
+            (Ground::Open(a), Ground::Open(b)) => Some(Ground::Open(a + b)),
             (a, b) => (a == b).then_some(a),
         };
         if let Some(ground) = ground {
@@ -194,7 +195,7 @@ mod tests {
             [
                 // Clocks may differ by twelve seconds, calls wait for a quarter of an hour.
                 (0, 1_987, Ground::Empty),
-                (1_987, 2_913, Ground::Open),
+                (1_987, 2_913, Ground::Open(0)),
                 (2_913, 6_000, Ground::Empty)
             ]
         );
@@ -208,9 +209,9 @@ mod tests {
         }
         let kinds = kinds(&seconds, 0, 400);
         let [
-            (0, from, Ground::Open),
+            (0, from, Ground::Open(before)),
             (_, to, Ground::Crowded(printed)),
-            (_, 400, Ground::Open),
+            (_, 400, Ground::Open(after)),
         ] = kinds[..]
         else {
             panic!("{kinds:?}");
@@ -220,6 +221,7 @@ mod tests {
             "{kinds:?}"
         );
         assert_eq!(printed, 20 * 1_000 + (to - from - 20) as u64 * 10);
+        assert_eq!(before + after, (400 - (to - from)) as u64 * 10);
     }
 
     #[test]

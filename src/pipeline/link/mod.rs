@@ -202,7 +202,9 @@ impl Linker {
             let passed_over = match stretch.ground {
                 Ground::Empty => Slice::blank(from, to),
                 Ground::Crowded(printed) => Slice::crowded(from, to, printed),
-                Ground::Open => {
+                // Beside a crowd it would be to read a part of that.
+                Ground::Open(0) => Slice::new(from, to),
+                Ground::Open(_) => {
                     self.stretch(state, (from, to), Lesson::Every, summary, progress)
                         .await?;
                     continue;

@@ -47,7 +47,7 @@ struct Found {
 
 impl Slice {
     /// A slice of which nothing is known yet.
-    fn new(from: DateTime<Utc>, reached: DateTime<Utc>) -> Self {
+    pub(super) fn new(from: DateTime<Utc>, reached: DateTime<Utc>) -> Self {
         Self {
             from,
             reached,

@@ -79,7 +79,7 @@ impl SqliteStore {
             // What we write as JSON is JSON, and a check calls a function (see insert.sql).
             .pragma("ignore_check_constraints", "on")
             // A page is done with when the next one is begun.
-            .pragma("cache_size", "-6144");
+            .pragma("cache_size", "-4096");
         let began = Instant::now();
         let writer = loop {
             match pool(1).connect_with(writes.clone()).await {
