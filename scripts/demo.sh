@@ -14,8 +14,15 @@ rm -rf "$STATE_DIRECTORY"
 mkdir -p "$STATE_DIRECTORY"
 PATH="$PWD/target/release:$PATH"
 
+say() { # COMMAND: prints it, bold on a terminal
+    if [ -t 1 ] && [ -z "${NO_COLOR-}" ]; then
+        printf '\n\033[1m$ %s\033[0m\n' "$*"
+    else
+        printf '\n$ %s\n' "$*"
+    fi
+}
 show() { # COMMAND: prints and runs it
-    printf '\n\033[1m$ %s\033[0m\n' "$*"
+    say "$@"
     "$@"
 }
 
@@ -31,7 +38,7 @@ else
     exit 1
 fi
 
-printf '\n\033[1m$ beacon-collector --listen none < examples/demo/modal.log\033[0m\n'
+say 'beacon-collector --listen none < examples/demo/modal.log'
 beacon-collector --listen none < examples/demo/modal.log
 show beacon-collector failures --limit 5
 show beacon-collector timeouts bias-detection-1761138376055

@@ -271,7 +271,7 @@ fn notes(judged: &[Judged<'_>]) -> Vec<String> {
         .count();
     if running > 0 {
         notes.push(format!(
-            "{running} executions are still running and not counted"
+            "executions that are still running and not counted: {running}"
         ));
     }
     notes

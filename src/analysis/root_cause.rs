@@ -210,7 +210,7 @@ fn doubts(facts: &Facts<'_>) -> Vec<String> {
     if facts.unlinked > 0 {
         let count = facts.unlinked;
         notes.push(format!(
-            "{count} Modal spans of this time, model and region belong to no trace"
+            "Modal spans of this time, model and region that belong to no trace: {count}"
         ));
     }
     if facts.outcome == Outcome::Running {

@@ -88,20 +88,17 @@ pub(crate) fn oddities(tree: &Tree<'_>) -> Vec<String> {
     }
     if !odd.backwards.is_empty() {
         notes.push(format!(
-            "{} spans end before they start and count as instantaneous, e.g. {}",
+            "spans that end before they start and count as instantaneous: {}, e.g. {}",
             odd.backwards.len(),
             some(&odd.backwards)
         ));
     }
     if odd.orphans > 0 {
-        notes.push(format!(
-            "{} spans name a parent that is not stored",
-            odd.orphans
-        ));
+        notes.push(format!("spans whose parent is not stored: {}", odd.orphans));
     }
     if odd.adopted > 0 {
         notes.push(format!(
-            "{} spans without a parent were placed by time",
+            "spans without a parent, placed by time: {}",
             odd.adopted
         ));
     }
