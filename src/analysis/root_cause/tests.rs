@@ -10,7 +10,7 @@ use crate::analysis::report::EvidenceKind;
 use crate::analysis::scene::{
     Said, at, baselines, ended, failed, healthy, modal, router, row, runner, span,
 };
-use crate::model::{ExecutionLink, Span, SpanStatus, meta};
+use crate::model::{ExecutionLink, LossEntry, Span, SpanStatus, meta};
 
 /// Long after everything.
 fn later() -> chrono::DateTime<chrono::Utc> {
@@ -249,6 +249,43 @@ fn a_slow_execution_whose_modal_log_was_lost_is_not_explained() {
     spans.extend(router(20, 59_980));
     let found = diagnosis(&ended("completed", spans));
     assert_eq!(found.root_cause_code, RootCause::Undetermined);
+}
+
+#[test]
+fn what_was_lost_or_not_linked_matters_only_where_it_is_asked_for() {
+    let baselines = baselines();
+    let loss = LossEntry {
+        source: "modal".to_owned(),
+        from: at(0),
+        to: at(60_000),
+        reason: "restart".to_owned(),
+        lost: 5,
+    };
+    let cause = |case: &ExecutionCase| {
+        let tree = Tree::build(&case.spans, &baselines.skews);
+        cause_of(case, &tree, &baselines, later())
+    };
+    let mut changed = 0;
+    for kept in 0..32_u128 {
+        for failing in 0..32_u128 {
+            let ids = |mask: u128| (1..=5).filter(move |id| mask >> (id - 1) & 1 == 1);
+            let failing: Vec<u128> = ids(failing).collect();
+            let mut spans = with_errors(healthy(), &failing);
+            spans.retain(|span| ids(kept).any(|id| id == span.span_id.as_u128()));
+            for case in [failed(spans.clone()), ended("completed", spans)] {
+                let surrounded = ExecutionCase {
+                    losses: [loss.clone()].into(),
+                    unlinked: [modal(0, 1_000)].into(),
+                    ..case.clone()
+                };
+                let same = cause(&case) == cause(&surrounded);
+                let asked = hangs_on_surroundings(&case, &baselines, later());
+                assert!(same || asked, "kept {kept:b}, failing {failing:?}");
+                changed += usize::from(!same);
+            }
+        }
+    }
+    assert!(changed > 0);
 }
 
 #[test]
