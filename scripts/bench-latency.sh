@@ -109,6 +109,9 @@ printf '\n%s, %s cores, load %s: one caller\n\n' "$kind" "$(nproc)" "$(cut -d' '
 measure 1
 # Once round before it is measured: what is asked again and again is known to a collector that runs.
 BENCH_MIXED=1 "$bench" "$address" "${CALLERS:-20}" 10 < "$place/questions" > "$place/warm-up"
+printf '\n%s callers at once, all tools in turn, load %s\n\n' "${CALLERS:-20}" "$(cut -d' ' -f1 /proc/loadavg)"
+BENCH_MIXED=1 "$bench" "$address" "${CALLERS:-20}" "$((3 * seconds))" < "$place/questions" |
+    awk -F'\t' -v OFS='\t' '{ print $0, "-" }' | python3 scripts/bench_latency.py table
 printf '\n%s callers at once, each tool by itself, load %s\n\n' "${CALLERS:-20}" "$(cut -d' ' -f1 /proc/loadavg)"
 measure "${CALLERS:-20}"
 printf '\nmemory of the collector: %s MiB\n' "$(awk '/VmRSS/ { print int($2 / 1024) }' "/proc/$collector/status")"

@@ -14,7 +14,8 @@ pub struct ExecutionCase {
     pub spans: Vec<Span>,
     /// How the trace was found; `None` when none was, or when the spans carry the execution's id.
     pub link: Option<ExecutionLink>,
-    /// Other executions of the same job, up to a few hundred; the execution itself may be among them.
+    /// Other executions of the same job, up to a few hundred; the execution itself may be among them. Only
+    /// looked at where there are no spans.
     pub siblings: Arc<[Execution]>,
     /// Losses of log lines that overlap the execution.
     pub losses: Arc<[LossEntry]>,

@@ -310,8 +310,3 @@ impl<'a> Owners<'a> {
         used.then(|| link.clone())
     }
 }
-
-/// The rows of siblings as the analysis shares them between cases.
-pub(super) fn shared(executions: &[Execution]) -> Arc<[Execution]> {
-    executions.into()
-}

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::case::{BASELINE_WINDOW, shared, succeeded};
+use super::case::{BASELINE_WINDOW, succeeded};
 use super::report::{FoundSpan, RecentFailuresAndSpans};
 use super::{Arguments, Page, Query, QueryError};
 use crate::analysis::report::{Comparison, Diagnosis, JobTimeouts, Performance, TraceGaps};
@@ -67,20 +67,16 @@ impl Query {
     /// Why an execution failed or was slow.
     pub async fn diagnose_execution(&self, id: i64) -> Result<Diagnosis, QueryError> {
         let execution = self.execution(id).await?;
-        let siblings = match execution.job_key {
-            Some(key) => {
-                let question = ExecutionQuestion::Job(key);
-                self.store.executions(&question, MAX_SIBLINGS).await?
-            }
-            None => Vec::new(),
-        };
         let at = ran_at(&execution);
         let normal = self.normal(execution.model_id.as_deref(), at).await?;
         let mut cases = self.cases(vec![execution]).await?;
         self.surround(cases.iter_mut().collect()).await?;
-        let siblings = shared(&siblings);
         let mut case = cases.swap_remove(0);
-        case.siblings = siblings;
+        if let (true, Some(key)) = (case.spans.is_empty(), case.execution.job_key) {
+            let question = ExecutionQuestion::Job(key);
+            let siblings = self.store.executions(&question, MAX_SIBLINGS).await?;
+            case.siblings = siblings.into();
+        }
         let now = Utc::now();
         self.compute(move || root_cause::diagnose(&case, &normal.baselines, now))
             .await
