@@ -55,8 +55,13 @@ impl Connections {
 
     /// A connection that is whole as far as anybody can tell.
     pub(super) async fn acquire(&self) -> Result<Lent, Fault> {
-        // Not the driver's ping: that is answered in the middle of a transaction too.
-        self.begin("select 1").await
+        loop {
+            let mut conn = self.lend().await?;
+            // Not the driver's ping: that is answered in the middle of a transaction too.
+            if !conn.is_used() || conn.say("select 1", TEST).await.is_ok() {
+                return Ok(conn);
+            }
+        }
     }
 
     /// A connection on which these words have been said. One that was used before may have gone since: the
@@ -64,11 +69,13 @@ impl Connections {
     pub(super) async fn begin(&self, words: &'static str) -> Result<Lent, Fault> {
         loop {
             let mut conn = self.lend().await?;
-            match tokio::time::timeout(TEST, conn.execute(words)).await {
-                Ok(Ok(_)) => return Ok(conn),
-                _ if conn.is_used() => {}
-                Ok(Err(err)) => return Err(Fault::Driver(err)),
-                Err(_) => return Err(Fault::Silence),
+            let is_used = conn.is_used();
+            // Behind a pooler a new connection is there at once, and its first words wake the server.
+            let limit = if is_used { TEST } else { CONNECT };
+            match conn.say(words, limit).await {
+                Ok(()) => return Ok(conn),
+                Err(_) if is_used => {}
+                Err(fault) => return Err(fault),
             }
         }
     }
@@ -110,6 +117,13 @@ impl Lent {
     fn is_used(&self) -> bool {
         let object = self.object.as_ref();
         object.is_some_and(|object| Object::metrics(object).recycle_count > 0)
+    }
+
+    async fn say(&mut self, words: &'static str, limit: Duration) -> Result<(), Fault> {
+        match tokio::time::timeout(limit, self.execute(words)).await {
+            Ok(said) => said.map(|_| ()).map_err(Fault::Driver),
+            Err(_) => Err(Fault::Silence),
+        }
     }
 
     /// Leaves the connection for the next call.

@@ -10,6 +10,7 @@ use beacon_collector::store::{
     self, Checkpoint, ExecutionQuestion, SpanQuestion, Store, StoreError,
 };
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
@@ -221,4 +222,56 @@ async fn a_server_that_takes_seconds_to_wake_up_is_waited_for() {
         let spans = store.spans(&SpanQuestion::SpanRange(low, high), 10).await;
         assert_eq!(spans.unwrap().len(), 1);
     }
+}
+
+/// Stands for a pooler whose server sleeps: it lets a client in at once, and what a new client says first waits
+/// for longer than a connection that was used before may take to show that it lives.
+async fn let_in_at_once(server: String) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut server = TcpStream::connect(&server).await.unwrap();
+            tokio::spawn(async move {
+                let (mut asked, mut answer) = client.split();
+                let (mut answered, mut question) = server.split();
+                let questions = async {
+                    let mut bytes = [0; 1024];
+                    let length = asked.read(&mut bytes).await?;
+                    question.write_all(&bytes[..length]).await?;
+                    let length = asked.read(&mut bytes).await?;
+                    tokio::time::sleep(WAKING + Duration::from_secs(1)).await;
+                    question.write_all(&bytes[..length]).await?;
+                    tokio::io::copy(&mut asked, &mut question).await
+                };
+                tokio::select! {
+                    _ = questions => {}
+                    _ = tokio::io::copy(&mut answered, &mut answer) => {}
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_pooler_whose_server_has_to_wake_up_is_waited_for() {
+    let db = Postgres::create().await;
+    let store = store::open(&db.url).await.unwrap();
+    store.migrate().await.unwrap();
+    let (_, rest) = db.url.split_once('@').unwrap();
+    let (server, name) = rest.split_once('/').unwrap();
+    let port = let_in_at_once(server.to_owned()).await;
+    let url = format!("postgres://postgres@127.0.0.1:{port}/{name}");
+    let store = store::open(&url).await.unwrap();
+    let began = Instant::now();
+    let snapshot = store.snapshot();
+    let spans = snapshot.spans(&SpanQuestion::Traces(vec![]), 10).await;
+    assert_eq!(spans.unwrap(), []);
+    assert!(began.elapsed() > WAKING);
+    snapshot.rest().await;
+    let store = store::open(&url).await.unwrap();
+    let written = store.write(&batch([start("abc12345", 0)])).await.unwrap();
+    assert_eq!(written.inserted, 1);
 }
