@@ -215,7 +215,8 @@ pub trait Questions: Send + Sync + std::fmt::Debug {
     ) -> Result<Vec<ExecutionLink>, StoreError>;
 
     /// All spans of the traces that belong to one of the executions, by a link or because one of their spans
-    /// carries the execution's id in its column: ordered by start and span id, at most `limit`, with those links.
+    /// carries the execution's id in its column: ordered by start and span id, at most `limit`, with the links of
+    /// those traces to the executions.
     async fn spans_of_executions(
         &self,
         ids: &[i64],

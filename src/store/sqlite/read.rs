@@ -1,6 +1,8 @@
 //! Each question as one statement. A single statement of SQLite reads from one snapshot, so none needs
 //! a transaction around it.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
@@ -350,10 +352,13 @@ pub(super) async fn spans_of_executions(
         "select trace_id, execution_id, method, confidence from execution_links \
          where execution_id in (select value from json_each(?)) order by execution_id, trace_id",
     );
-    let known = links(known.bind(ids.clone()).fetch_all(pool).await)?;
+    let mut known = links(known.bind(ids.clone()).fetch_all(pool).await)?;
     let query = sqlx::query(SPANS_OF_EXECUTIONS).bind(ids.clone()).bind(ids);
     let rows = query.bind(limit).fetch_all(pool).await?;
-    Ok((rows.iter().filter_map(row::span).collect(), known))
+    let spans: Vec<Span> = rows.iter().filter_map(row::span).collect();
+    let traces: HashSet<Uuid> = spans.iter().map(|span| span.trace_id).collect();
+    known.retain(|link| traces.contains(&link.trace_id));
+    Ok((spans, known))
 }
 
 fn links(rows: sqlx::Result<Vec<SqliteRow>>) -> sqlx::Result<Vec<ExecutionLink>> {
