@@ -263,7 +263,8 @@ async fn a_pooler_whose_server_has_to_wake_up_is_waited_for() {
     let (_, rest) = db.url.split_once('@').unwrap();
     let (server, name) = rest.split_once('/').unwrap();
     let port = let_in_at_once(server.to_owned()).await;
-    let url = format!("postgres://postgres@127.0.0.1:{port}/{name}");
+    // Without the question for TLS: the second thing that is said is the first after the login.
+    let url = format!("postgres://postgres@127.0.0.1:{port}/{name}?sslmode=disable");
     let store = store::open(&url).await.unwrap();
     let began = Instant::now();
     let snapshot = store.snapshot();
