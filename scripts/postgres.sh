@@ -111,6 +111,7 @@ start_pgbouncer() {
     port=$(free_port)
     printf '"postgres" ""\n"beacon_scram" "%s"\n' "$password" >"$dir/users.txt"
     printf 'hostssl all beacon_scram 127.0.0.1/32 scram-sha-256\nhost all postgres 127.0.0.1/32 trust\n' >"$dir/pooler-hba"
+    # Debian's refuses settings at login, as it does by default; the one that is named drops them, as many have it.
     cat >"$dir/pgbouncer.ini" <<CONF
 [databases]
 * = host=127.0.0.1 port=$server_port
@@ -128,6 +129,7 @@ pool_mode = transaction
 default_pool_size = 8
 max_client_conn = 200
 server_idle_timeout = 5
+${BEACON_PGBOUNCER:+ignore_startup_parameters = options}
 logfile = $dir/pgbouncer.log
 pidfile = $dir/pgbouncer.pid
 CONF

@@ -1,11 +1,18 @@
 //! Connections to the server, kept for the next call.
 //!
+//! A statement that is prepared once under a name is read and planned once, but the name is the server
+//! process's: behind a pooler in transaction mode the next transaction may meet another one. So each new
+//! connection is asked whether it leads to the server itself: it logs in with a setting that nobody else
+//! has, and only a server process that was started by this login knows it. A pooler refuses the setting or
+//! drops it.
+//!
 //! Invariants: no wait here is without a limit, not even for a server that has fallen silent; only a
 //! connection whose last call ended well, or in a refusal after which it stands where it stood, is used
 //! again. Any other is closed at once and without a word, so that it takes up nobody's place: a farewell
 //! would wait on the link that has just failed.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool::Runtime;
@@ -13,9 +20,11 @@ use deadpool::managed::{
     Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType,
 };
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{Connection as _, Executor as _};
+use sqlx::{Connection as _, Executor as _, Row as _};
+use uuid::Uuid;
 
-use super::fault::Fault;
+use super::fault::{Fault, is_refusal_of_settings};
+use super::read::Query;
 
 /// How long a call waits for a connection that others use.
 const WAIT: Duration = Duration::from_secs(10);
@@ -27,6 +36,10 @@ const TEST: Duration = Duration::from_secs(3);
 const UNUSED: Duration = Duration::from_secs(300);
 /// An older connection is replaced, so that a server that took over is found by its name.
 const LIFE: Duration = Duration::from_secs(1800);
+/// Named statements on a connection: more than there are.
+const STATEMENTS: usize = 64;
+/// The setting that tells a server process of our own.
+const TOKEN: &str = "beacon_collector.login";
 
 /// A bounded number of connections, made when they are needed.
 #[derive(Debug, Clone)]
@@ -36,7 +49,11 @@ pub(super) struct Connections {
 
 impl Connections {
     pub(super) fn new(options: PgConnectOptions, size: usize) -> Result<Self, Fault> {
-        let pool = Pool::builder(Dialer { options })
+        let dialer = Dialer {
+            options,
+            meets_pooler: AtomicBool::new(false),
+        };
+        let pool = Pool::builder(dialer)
             .max_size(size)
             // What is used least goes unused and is given up.
             .queue_mode(QueueMode::Lifo)
@@ -94,13 +111,18 @@ impl Connections {
         })
     }
 
+    /// Closes those that are idle: a table has changed, and their statements are of the old one.
+    pub(super) fn forget_idle(&self) {
+        drop(self.pool.retain(|_, _| false));
+    }
+
     /// Closes those that are idle, and each of the others when its call ends.
     pub(super) async fn close(&self) {
         let idle = self.pool.retain(|_, _| false).removed;
         self.pool.close();
-        for conn in idle {
+        for line in idle {
             // It is thrown away in any case.
-            let _ = tokio::time::timeout(TEST, conn.close()).await;
+            let _ = tokio::time::timeout(TEST, line.conn.close()).await;
         }
     }
 }
@@ -117,6 +139,13 @@ impl Lent {
     fn is_used(&self) -> bool {
         let object = self.object.as_ref();
         object.is_some_and(|object| Object::metrics(object).recycle_count > 0)
+    }
+
+    /// The statement as this connection can take it: with a name only where the name lasts.
+    pub(super) fn fit<'q>(&self, query: Query<'q>) -> Query<'q> {
+        let is_direct = self.object.as_ref().is_some_and(|line| line.is_direct);
+        let is_named = is_direct && sqlx::Execute::persistent(&query);
+        query.persistent(is_named)
     }
 
     async fn say(&mut self, words: &'static str, limit: Duration) -> Result<(), Fault> {
@@ -148,7 +177,7 @@ impl Deref for Lent {
         reason = "only what takes it by value takes it out"
     )]
     fn deref(&self) -> &PgConnection {
-        self.object.as_ref().expect("lent")
+        &self.object.as_ref().expect("lent").conn
     }
 }
 
@@ -158,7 +187,7 @@ impl DerefMut for Lent {
         reason = "only what takes it by value takes it out"
     )]
     fn deref_mut(&mut self) -> &mut PgConnection {
-        self.object.as_mut().expect("lent")
+        &mut self.object.as_mut().expect("lent").conn
     }
 }
 
@@ -170,21 +199,60 @@ impl Drop for Lent {
     }
 }
 
+/// A connection, and what is at its other end.
+#[derive(Debug)]
+struct Line {
+    conn: PgConnection,
+    /// The server process that the login started, and no other: names last as long as the connection.
+    is_direct: bool,
+}
+
 /// Makes connections, and says which may be used again.
 #[derive(Debug)]
 struct Dialer {
     options: PgConnectOptions,
+    /// Something on the way refused a login with a setting, so that no further one is tried.
+    meets_pooler: AtomicBool,
+}
+
+impl Dialer {
+    /// Logs in with a setting of its own and looks whether it has arrived.
+    async fn ask_who_is_there(&self) -> sqlx::Result<Line> {
+        let token = Uuid::new_v4().to_string();
+        let options = (self.options.clone())
+            .statement_cache_capacity(STATEMENTS)
+            .options([(TOKEN, token.as_str())]);
+        let mut conn = PgConnection::connect_with(&options).await?;
+        let words = format!("select current_setting('{TOKEN}', true)");
+        let row = sqlx::raw_sql(sqlx::AssertSqlSafe(words))
+            .fetch_one(&mut conn)
+            .await?;
+        let known: Option<String> = row.try_get(0)?;
+        let is_direct = known.is_some_and(|known| known == token);
+        Ok(Line { conn, is_direct })
+    }
 }
 
 impl Manager for Dialer {
-    type Type = PgConnection;
+    type Type = Line;
     type Error = sqlx::Error;
 
-    async fn create(&self) -> sqlx::Result<PgConnection> {
-        PgConnection::connect_with(&self.options).await
+    async fn create(&self) -> sqlx::Result<Line> {
+        if !self.meets_pooler.load(Ordering::Relaxed) {
+            match self.ask_who_is_there().await {
+                Err(err) if is_refusal_of_settings(&err) => {
+                    tracing::debug!(%err, "logging in without a setting of our own");
+                    self.meets_pooler.store(true, Ordering::Relaxed);
+                }
+                done => return done,
+            }
+        }
+        let conn = PgConnection::connect_with(&self.options).await?;
+        let is_direct = false;
+        Ok(Line { conn, is_direct })
     }
 
-    async fn recycle(&self, _: &mut PgConnection, past: &Metrics) -> RecycleResult<sqlx::Error> {
+    async fn recycle(&self, _: &mut Line, past: &Metrics) -> RecycleResult<sqlx::Error> {
         if past.age() > LIFE || past.last_used() > UNUSED {
             return Err(RecycleError::message("too old"));
         }

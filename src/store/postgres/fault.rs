@@ -59,10 +59,21 @@ impl Fault {
             Self::Silence => true,
             Self::Busy(_) | Self::Table(_) => false,
             Self::Driver(err) => match code(err) {
-                Some(code) => matches!(code, "25006" | "25P02" | "57P01" | "57P02" | "57P03"),
+                Some(code) => {
+                    matches!(code, "25006" | "25P02" | "57P01" | "57P02" | "57P03")
+                        || self.is_outdated_statement()
+                }
                 None => true,
             },
         }
+    }
+
+    /// Whether a statement that the connection had prepared is of a table that has changed since.
+    pub(super) fn is_outdated_statement(&self) -> bool {
+        let Self::Driver(err) = self else {
+            return false;
+        };
+        database_error(err).is_some_and(|err| err.routine() == Some("RevalidateCachedQuery"))
     }
 
     /// Whether the server may go on with a transaction that we have given up: it was not the one who
@@ -121,7 +132,9 @@ impl Fault {
             },
             other => other.to_string(),
         };
-        match remedy(err) {
+        // Asked again, it is prepared anew.
+        let remedy = remedy(err).filter(|_| !self.is_outdated_statement());
+        match remedy {
             Some(remedy) => StoreError::Refused {
                 action,
                 reason,
@@ -132,12 +145,20 @@ impl Fault {
     }
 }
 
+fn database_error(err: &sqlx::Error) -> Option<&PgDatabaseError> {
+    err.as_database_error()?.try_downcast_ref()
+}
+
 /// The SQLSTATE.
 pub(super) fn code(err: &sqlx::Error) -> Option<&str> {
-    let err = err
-        .as_database_error()?
-        .try_downcast_ref::<PgDatabaseError>()?;
-    Some(err.code())
+    Some(database_error(err)?.code())
+}
+
+/// Whether a login may have been refused for the settings it brings: neither the user, the database, a limit nor
+/// the server's state was to blame.
+pub(super) fn is_refusal_of_settings(err: &sqlx::Error) -> bool {
+    let others = ["28", "3D", "53", "57"];
+    code(err).is_some_and(|code| !others.iter().any(|class| code.starts_with(class)))
 }
 
 /// Binary format refused, or a column without a default that nobody told us about.

@@ -1,7 +1,7 @@
 //! Spans in Postgres 15 or newer, beside the tables of the runner and the router.
 //!
-//! Invariant: every statement runs in an explicit transaction, unnamed, and sets nothing that outlives
-//! it. Poolers in transaction mode give wrong answers otherwise. No call lasts for ever: the server
+//! Invariant: every statement runs in an explicit transaction, unnamed unless the connection leads to the
+//! server itself, and sets nothing that outlives it. Poolers in transaction mode give wrong answers otherwise. No call lasts for ever: the server
 //! limits each statement, and the client each call as a whole, because a dead link answers nothing.
 
 mod abandoned;
@@ -27,7 +27,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 use sqlx::Connection;
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::PgRow;
 
 use self::abandoned::Abandoned;
 use self::connections::{Connections, Lent};
@@ -150,6 +150,9 @@ impl PostgresStore {
             Ok(result) => result.map_err(Fault::from),
             Err(_) => Err(Fault::Silence),
         };
+        if result.as_ref().is_err_and(Fault::is_outdated_statement) {
+            self.connections.forget_idle();
+        }
         settle(conn, &result).await;
         result
     }
@@ -165,10 +168,11 @@ async fn settle<T>(conn: Lent, result: &Result<T, Fault>) {
 }
 
 async fn run(
-    conn: &mut PgConnection,
+    conn: &mut Lent,
     begin: &'static str,
     query: read::Query<'_>,
 ) -> sqlx::Result<Vec<PgRow>> {
+    let query = conn.fit(query);
     let mut tx = conn.begin_with(begin).await?;
     let rows = query.fetch_all(&mut *tx).await?;
     tx.commit().await?;

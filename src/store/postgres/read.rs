@@ -1,5 +1,5 @@
-//! Each question as one statement with its parameters. Prepared for binary answers, unnamed on the
-//! server, and run by the store in a read-only transaction.
+//! Each question as one statement with its parameters, prepared for binary answers and run by the store in
+//! a read-only transaction.
 
 use chrono::{DateTime, Utc};
 use sqlx::Postgres;
@@ -67,14 +67,20 @@ macro_rules! named_job {
     };
 }
 
-/// A statement without a name on the server.
+/// A statement without a name on the server: planned each time for the values that it comes with.
 pub(super) fn query<'q>(sql: &'static str) -> Query<'q> {
     sqlx::query(sql).persistent(false)
 }
 
+/// A statement that every answer about one execution, job or trace has need of, with a name where names last.
+/// Which plan is best must not hang on the values.
+fn known<'q>(sql: &'static str) -> Query<'q> {
+    sqlx::query(sql).persistent(true)
+}
+
 pub(super) fn spans(question: &SpanQuestion, limit: u32) -> Query<'_> {
     let query = match question {
-        SpanQuestion::Traces(ids) => query(spans!("s.trace_id = any($1)", "$2")).bind(ids),
+        SpanQuestion::Traces(ids) => known(spans!("s.trace_id = any($1)", "$2")).bind(ids),
         // Ordered by what no index has, or the planner may rather read all spans in the order of their start until
         // the few that are asked for have turned up.
         SpanQuestion::TraceRange(low, high) => query(spans!(
@@ -112,7 +118,7 @@ pub(super) fn spans(question: &SpanQuestion, limit: u32) -> Query<'_> {
         .bind(to)
         .bind(services),
         // The mark in other words than the index has it: by time, not by reading all rows of ours.
-        SpanQuestion::Unlinked { from, to } => query(spans!(
+        SpanQuestion::Unlinked { from, to } => known(spans!(
             "s.started_at >= $1 and s.started_at < $2 and s.trace_id = s.span_id \
              and s.metadata @> '{\"collector\": \"beacon-collector\"}'",
             "$3"
@@ -171,14 +177,14 @@ fn search_query(search: &SpanSearch) -> Query<'_> {
 pub(super) fn executions(question: &ExecutionQuestion, limit: u32) -> Query<'_> {
     let limit = i64::from(limit);
     match question {
-        ExecutionQuestion::Ids(ids) => query(executions!("where e.id = any($1)", "$2"))
+        ExecutionQuestion::Ids(ids) => known(executions!("where e.id = any($1)", "$2"))
             .bind(ids)
             .bind(limit),
-        ExecutionQuestion::Job(key) => query(executions!("where e.job_id = $1", "$2"))
+        ExecutionQuestion::Job(key) => known(executions!("where e.job_id = $1", "$2"))
             .bind(key)
             .bind(limit),
         ExecutionQuestion::NamedJob(id) => bind_job(
-            query(executions!(
+            known(executions!(
                 concat!("where e.job_id = (", named_job!("id"), ")"),
                 "$3"
             )),
@@ -278,7 +284,7 @@ pub(super) fn tally(window: &Window, most: u32) -> Query<'_> {
 }
 
 pub(super) fn job(id: &str) -> Query<'_> {
-    bind_job(query(named_job!("id, jobspec_id, status, created_at")), id)
+    bind_job(known(named_job!("id, jobspec_id, status, created_at")), id)
 }
 
 /// The public id wins over an integer key that reads the same.
@@ -287,7 +293,7 @@ fn bind_job<'q>(query: Query<'q>, id: &'q str) -> Query<'q> {
 }
 
 pub(super) fn links_of_traces(traces: &[uuid::Uuid]) -> Query<'_> {
-    query(
+    known(
         "select trace_id, execution_id, method, confidence from beacon_collector.execution_links \
          where trace_id = any($1) order by trace_id, execution_id",
     )
@@ -295,13 +301,13 @@ pub(super) fn links_of_traces(traces: &[uuid::Uuid]) -> Query<'_> {
 }
 
 pub(super) fn spans_of_executions(ids: &[i64], limit: u32) -> Query<'_> {
-    query(include_str!("../sql/postgres/spans_of_executions.sql"))
+    known(include_str!("../sql/postgres/spans_of_executions.sql"))
         .bind(ids)
         .bind(i64::from(limit))
 }
 
 pub(super) fn losses<'q>(from: DateTime<Utc>, to: DateTime<Utc>) -> Query<'q> {
-    query(
+    known(
         "select source, lost_from, lost_to, reason, lost from beacon_collector.loss_ledger \
          where lost_to >= $1 and lost_from <= $2 order by lost_from, source",
     )

@@ -43,9 +43,11 @@ impl Snapshot {
             Some(conn) => conn,
             None => self.connections.begin(BEGIN).await?,
         };
+        let query = conn.fit(query);
         let result = limited(query.fetch_all(&mut *conn)).await;
         match &result {
             Ok(_) => *open = Some(conn),
+            Err(fault) if fault.is_outdated_statement() => self.connections.forget_idle(),
             Err(fault) if fault.spoils_connection() => {}
             Err(_) => end(conn, "rollback").await,
         }

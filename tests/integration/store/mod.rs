@@ -21,6 +21,7 @@ macro_rules! on_every_store {
 mod coexisting;
 mod leasing;
 mod migrating;
+mod naming;
 mod pooler;
 mod postgres;
 mod reading;
