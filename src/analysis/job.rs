@@ -227,7 +227,10 @@ fn dominant(judged: &[Judged<'_>], outages: &[Outage]) -> Option<DominantCause> 
         ),
     };
     if never_ran > 0 && never_ran == of_cause.len() {
-        explanation.push_str("; all ended within milliseconds: they never ran");
+        explanation.push_str(match of_cause.len() {
+            1 => "; it ended within milliseconds: it never ran",
+            _ => "; all of these ended within milliseconds: they never ran",
+        });
     }
     let of = |key: fn(&Execution) -> Option<&String>| confined(judged, &of_cause, key);
     Some(DominantCause {

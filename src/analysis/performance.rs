@@ -219,11 +219,6 @@ fn changes(before: &Sample, now: &Sample) -> Vec<Change> {
 
 fn change(measure: &str, before: f64, now: f64, p: f64, words: impl Fn(f64) -> String) -> Change {
     let significant = p < SIGNIFICANT;
-    let verb = match now.total_cmp(&before) {
-        std::cmp::Ordering::Less => "fell",
-        std::cmp::Ordering::Equal => "stayed",
-        std::cmp::Ordering::Greater => "rose",
-    };
     let name = if measure == "duration" {
         "median duration of successful executions"
     } else {
@@ -234,17 +229,21 @@ fn change(measure: &str, before: f64, now: f64, p: f64, words: impl Fn(f64) -> S
     } else {
         "no more than chance does"
     };
+    // As the reader sees them: what differs in no digit that is shown has stayed.
+    let (old, new) = (words(before), words(now));
+    let what = if old == new {
+        format!("{name} stayed at {new} (p = {p:.2})")
+    } else {
+        let verb = if now < before { "fell" } else { "rose" };
+        format!("{name} {verb} from {old} to {new}: {judgement} (p = {p:.2})")
+    };
     Change {
         measure: measure.to_owned(),
         before: rounded(before),
         now: rounded(now),
         p_value: (p * 1e6).round() / 1e6,
         significant,
-        what: format!(
-            "{name} {verb} from {} to {}: {judgement} (p = {p:.2})",
-            words(before),
-            words(now)
-        ),
+        what,
     }
 }
 
@@ -318,6 +317,18 @@ mod tests {
                 .starts_with("success rate fell from 95.0 % to 60.0 %")
         );
         assert!(changes[1].what.contains("rose from"), "{}", changes[1].what);
+    }
+
+    #[test]
+    fn what_looks_the_same_is_said_to_have_stayed() {
+        let found = analysed(&window(19, 2_500, 1), &window(19, 2_500, 1));
+        let changes = found.previous_window.unwrap().changes;
+        assert!(
+            changes[0]
+                .what
+                .starts_with("success rate stayed at 95.0 % (p = "),
+            "{changes:#?}"
+        );
     }
 
     #[test]

@@ -192,6 +192,25 @@ async fn every_question_and_write_is_served_by_an_index() {
     assert_eq!(sequential_scans(&db).await, before);
 }
 
+/// After five plans for the values at hand, the server may settle on one for all values where a statement has a name.
+#[tokio::test]
+async fn a_plan_for_all_values_is_by_an_index_too() {
+    let db = of_the_runner().await;
+    store::open(&db.url).await.unwrap().migrate().await.unwrap();
+    db.execute(MANY_ROWS).await;
+    let sql = format!(
+        "alter database {} set plan_cache_mode = force_generic_plan",
+        db.name
+    );
+    db.execute(&sql).await;
+    let before = sequential_scans(&db).await;
+
+    let store = store::open(&db.url).await.unwrap();
+    ask_everything(&*store, at(-600_000)..at(0)).await.unwrap();
+    store.close().await;
+    assert_eq!(sequential_scans(&db).await, before);
+}
+
 /// A day of spans, half of them ours and a few of those open, and its executions.
 const MANY_ROWS: &str = "insert into trace_spans \
     (trace_id, span_id, service, operation, started_at, status, execution_id, metadata) \
