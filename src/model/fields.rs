@@ -1,10 +1,18 @@
 //! The keys and values of a payload, sorted by key: a handful at most, side by side in memory, where a
 //! tree would take a page for one.
 
+use std::cmp::Ordering;
+
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use smol_str::SmolStr;
+
+/// The order of keys in `jsonb`, the shorter one first: in it Postgres has nothing to sort, which is a twentieth
+/// of the work of writing a row.
+pub(super) fn in_jsonb(a: &str, b: &str) -> Ordering {
+    (a.len().cmp(&b.len())).then_with(|| a.cmp(b))
+}
 
 /// Keys, each once, and their values.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -48,8 +56,7 @@ impl Fields {
     }
 
     fn find(&self, key: &str) -> Result<usize, usize> {
-        self.0
-            .binary_search_by(|(known, _)| known.as_str().cmp(key))
+        self.0.binary_search_by(|(known, _)| in_jsonb(known, key))
     }
 }
 
@@ -109,13 +116,14 @@ mod tests {
 
     #[test]
     fn a_key_stands_once_and_in_its_order() {
-        let mut fields: Fields = [("b", json!(1)), ("a", json!(2)), ("b", json!(3))]
+        let mut fields: Fields = [("b", json!(1)), ("aa", json!(2)), ("b", json!(3))]
             .into_iter()
             .collect();
-        assert_eq!(json!(fields).to_string(), "{\"a\":2,\"b\":3}");
+        let text = serde_json::to_string(&fields).unwrap();
+        assert_eq!(text, "{\"b\":3,\"aa\":2}");
         assert_eq!(fields.remove("b"), Some(json!(3)));
         assert_eq!(fields.remove("b"), None);
-        let again: Fields = serde_json::from_str("{\"a\":2}").unwrap();
+        let again: Fields = serde_json::from_str("{\"aa\":2}").unwrap();
         assert_eq!(again, fields);
     }
 }

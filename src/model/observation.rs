@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use smol_str::SmolStr;
 use uuid::Uuid;
 
+use super::fields::in_jsonb;
 use super::identity::Anchor;
 use super::link::is_filled;
 use super::row::{Metadata, Row};
@@ -451,8 +452,7 @@ impl Observation {
         map
     }
 
-    /// Shows what stands in `metadata`, each key once and in the order in which a map has them, so that a
-    /// row's text does not tell how it came about.
+    /// Shows what stands in `metadata`, each key once and in the order of [`in_jsonb`].
     pub(super) fn each_metadata<E>(
         &self,
         mut show: impl FnMut(&str, Said<'_>) -> Result<(), E>,
@@ -465,44 +465,45 @@ impl Observation {
             self.fields.iter().peekable()
         };
         let mut put = |key: &str, value: Option<Said<'_>>| -> Result<(), E> {
-            while let Some((name, field)) = fields.next_if(|(name, _)| is_before(name, key)) {
+            while let Some((name, field)) = fields.next_if(|(name, _)| in_jsonb(name, key).is_lt())
+            {
                 show(name, Said::Field(field))?;
             }
             value.map_or(Ok(()), |value| show(key, value))
         };
         let truth = |is_true: bool| is_true.then_some(Said::Truth);
         let end = self.end.as_ref();
-        let reported = end.and_then(|end| end.reported_us);
-        put(meta::COLLECTOR, Some(Said::Word(COLLECTOR)))?;
-        put(
-            meta::CONTAINER_ID,
-            self.container_id.as_deref().map(Said::Text),
-        )?;
         let is_late = end.is_none() && self.deadline_passed;
-        put(meta::DEADLINE_PASSED, truth(is_late))?;
         let precision = |moment: &Moment| Said::Word(moment.precision.as_str());
-        put(meta::END_PRECISION, end.map(|end| precision(&end.moment)))?;
         if !self.steps.is_empty() {
             let events = self.steps.iter().map(event).collect();
             put(meta::EVENTS, Some(Said::Events(events)))?;
         }
-        put(meta::EVENTS_DROPPED, truth(self.steps_dropped))?;
-        put(
-            meta::FUNCTION_CALL_ID,
-            self.function_call_id.as_deref().map(Said::Text),
-        )?;
+        put(meta::LOG_ID, Some(Said::Text(&self.key.log_id)))?;
+        put(meta::SOURCE, Some(Said::Text(&self.source)))?;
+        put(meta::COLLECTOR, Some(Said::Word(COLLECTOR)))?;
+        let traceback = self.traceback.as_deref();
+        put(meta::TRACEBACK, traceback.map(Said::Text))?;
         put(
             meta::FUNCTION_ID,
             self.function_id.as_deref().map(Said::Text),
         )?;
-        put(meta::LOG_ID, Some(Said::Text(&self.key.log_id)))?;
-        let reported = reported.map(|us| Said::Number(us as f64 / 1000.0));
-        put(meta::REPORTED_DURATION_MS, reported)?;
-        put(meta::SOURCE, Some(Said::Text(&self.source)))?;
+        put(
+            meta::CONTAINER_ID,
+            self.container_id.as_deref().map(Said::Text),
+        )?;
+        put(meta::END_PRECISION, end.map(|end| precision(&end.moment)))?;
+        put(meta::EVENTS_DROPPED, truth(self.steps_dropped))?;
         put(meta::START_INFERRED, truth(self.start.is_none()))?;
         put(meta::TIME_PRECISION, self.start.as_ref().map(precision))?;
-        let traceback = self.traceback.as_deref();
-        put(meta::TRACEBACK, traceback.map(Said::Text))?;
+        put(meta::DEADLINE_PASSED, truth(is_late))?;
+        put(
+            meta::FUNCTION_CALL_ID,
+            self.function_call_id.as_deref().map(Said::Text),
+        )?;
+        let reported = end.and_then(|end| end.reported_us);
+        let reported = reported.map(|us| Said::Number(us as f64 / 1000.0));
+        put(meta::REPORTED_DURATION_MS, reported)?;
         fields.try_for_each(|(name, field)| show(name, Said::Field(field)))
     }
 
@@ -634,14 +635,6 @@ fn is_own_key(key: &str) -> bool {
         meta::END_PRECISION,
     ];
     OWN.contains(&key) || key.starts_with(PAYLOAD_PREFIX)
-}
-
-/// Whether a key sorts before another one: their first bytes tell nearly always.
-fn is_before(key: &str, other: &str) -> bool {
-    match (key.as_bytes().first()).cmp(&other.as_bytes().first()) {
-        Ordering::Equal => key < other,
-        order => order.is_lt(),
-    }
 }
 
 /// A field under a name that is none of ours.

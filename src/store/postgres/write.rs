@@ -20,10 +20,12 @@ use crate::store::plan::{Incoming, New, Plan, Reject, Update};
 use crate::store::{Batch, Written, shard};
 
 /// The statement time-out is above what the largest batch takes on a slow disk, the lock time-out above
-/// a dozen batches before us; an abandoned transaction frees its locks before the next is tried.
-const LIMITS: &str = "set local statement_timeout = '15s'; \
+/// a dozen batches before us; an abandoned transaction frees its locks before the next is tried. Rows are looked up
+/// one or a few at a time, for which a bitmap costs more than it saves.
+const SETTINGS: &str = "set local statement_timeout = '15s'; \
     set local lock_timeout = '5s'; \
-    set local idle_in_transaction_session_timeout = '20s'";
+    set local idle_in_transaction_session_timeout = '20s'; \
+    set local enable_bitmapscan = off";
 
 /// How rows go in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +85,7 @@ fn begin(ranges: &[(Uuid, Uuid)], attempt: &Attempt) -> String {
         .map(|(low, _)| shard::shard_of_span(*low))
         .collect();
     let mut sql = format!(
-        "begin isolation level read committed; {LIMITS}; {GONE}; {}",
+        "begin isolation level read committed; {SETTINGS}; {GONE}; {}",
         attempt.statements()
     );
     for shard in shards {
