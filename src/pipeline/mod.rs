@@ -69,7 +69,7 @@ impl BatchLimits {
     pub fn of(database: &str) -> Self {
         let defaults = Self::default();
         if database.starts_with("sqlite:") {
-            let (rows, bytes) = (8_000, 2 * defaults.bytes);
+            let (rows, bytes) = (7_000, 2 * defaults.bytes);
             return Self {
                 rows,
                 bytes,
