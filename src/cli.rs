@@ -71,7 +71,7 @@ pub enum Command {
     #[command(after_help = help::RUN)]
     Run(RunArguments),
     /// Draw a trace: its spans in time, as a waterfall
-    #[command(after_help = help::TRACE)]
+    #[command(alias = "get_trace", after_help = help::TRACE)]
     Trace {
         /// A trace id, a unique beginning of one, or the id out of a log line
         id: String,

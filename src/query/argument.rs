@@ -89,6 +89,23 @@ impl Arguments {
         text.map(|text| parse_time(name, &text, now)).transpose()
     }
 
+    /// `since`, which may be left out: a time before `end`; any other is refused for this reason.
+    pub fn since(
+        &mut self,
+        now: DateTime<Utc>,
+        end: DateTime<Utc>,
+        reason: &str,
+    ) -> Result<Option<DateTime<Utc>>, QueryError> {
+        let Some(text) = self.text_if_given("since")? else {
+            return Ok(None);
+        };
+        let since = parse_time("since", &text, now)?;
+        if since >= end {
+            return Err(refuse("since", &text.into(), reason));
+        }
+        Ok(Some(since))
+    }
+
     /// Refuses what was given and not taken.
     pub fn finish(self) -> Result<(), QueryError> {
         let Some(unknown) = self.given.keys().next() else {
@@ -178,6 +195,21 @@ mod tests {
                 "{refused:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_window_that_ends_before_it_begins_is_refused() {
+        let now = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(20_000);
+        let since = |text: &str| {
+            let mut given = arguments(json!({ "since": text }));
+            let since = given.since(now, now, "in the future");
+            since.map_err(|error| error.to_string())
+        };
+        assert!(since("1h").is_ok());
+        assert_eq!(
+            since("2099-01-01"),
+            Err("since \"2099-01-01\": in the future".to_owned())
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Questions about executions and jobs: what is fetched for each, and which analysis answers it.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::case::{BASELINE_WINDOW, succeeded};
@@ -25,6 +25,8 @@ const MAX_TOKENS: u32 = 5_000;
 const FEW: usize = 20;
 /// How long a window of performance is unless the caller says.
 const DEFAULT_WINDOW: TimeDelta = TimeDelta::days(7);
+/// How far ahead clocks of writers and callers may run.
+const AHEAD: TimeDelta = TimeDelta::minutes(5);
 
 /// Which executions are meant.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -40,10 +42,11 @@ pub struct Selection {
 impl Selection {
     /// Takes the selection's arguments.
     pub fn take(arguments: &mut Arguments) -> Result<Self, QueryError> {
+        let now = Utc::now();
         Ok(Self {
             model_id: arguments.text_if_given("model_id")?,
             region: arguments.text_if_given("region")?,
-            since: arguments.time("since", Utc::now())?,
+            since: arguments.since(now, now + AHEAD, "in the future")?,
         })
     }
 
@@ -157,8 +160,7 @@ impl Query {
     ) -> Result<RecentFailuresAndSpans, QueryError> {
         let now = Utc::now();
         let from = selection.since.unwrap_or(DateTime::UNIX_EPOCH);
-        // Clocks of writers may run ahead.
-        let to = now + TimeDelta::minutes(5);
+        let to = now + AHEAD;
         let question = selection.between(from, to, true);
         let total = self.store.count_executions(&question).await?;
         let wanted = page.offset.saturating_add(limit.max(PATTERN_SAMPLE));
@@ -222,8 +224,10 @@ impl Query {
     ) -> Result<Performance, QueryError> {
         let (from, to) = self.window_of(selection).await?;
         let before = from - (to - from).min(TimeDelta::days(3650));
-        let current = self.window(selection, from, to).await?;
+        let mut current = self.window(selection, from, to).await?;
         let previous = self.window(selection, before, from).await?;
+        // What clocks that run ahead have written counts, but nobody asked about the future.
+        current.to = to.min(Utc::now().trunc_subsecs(3));
         let counted: usize = current.executions.iter().map(|some| some.count).sum();
         let regions = Regions::default();
         let done = self.compute(move || performance::analyse(&current, &previous, &regions));
@@ -243,7 +247,7 @@ impl Query {
         selection: &Selection,
     ) -> Result<(DateTime<Utc>, DateTime<Utc>), QueryError> {
         let now = Utc::now();
-        let soon = now + TimeDelta::minutes(5);
+        let soon = now + AHEAD;
         if let Some(since) = selection.since {
             return Ok((since, soon));
         }

@@ -47,7 +47,8 @@ impl SearchFilter {
     /// Takes the filter's arguments.
     pub fn take(arguments: &mut Arguments, now: DateTime<Utc>) -> Result<Self, QueryError> {
         let to = arguments.time("until", now)?.unwrap_or(now);
-        let from = arguments.time("since", now)?.unwrap_or(to - DEFAULT_RANGE);
+        let from = arguments.since(now, to, "not before until")?;
+        let from = from.unwrap_or(to - DEFAULT_RANGE);
         let mut search = SpanSearch::all(from, to);
         search.service = arguments.text_if_given("service")?;
         search.status = arguments.text_if_given("status")?;
