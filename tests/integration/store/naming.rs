@@ -2,7 +2,7 @@
 
 use beacon_collector::store::{self, ExecutionQuestion, Store};
 
-use crate::support::database::{Postgres, RUNNER_TABLES, TRACE_SPANS, pooler_url, url_of};
+use crate::support::database::{Postgres, pooler_url, url_of};
 use crate::support::proxy::Proxy;
 
 /// A part of the statement that finds a job, as it is sent.
@@ -26,22 +26,15 @@ async fn is_sent_again(url: &str) -> bool {
     proxy.was_sprung()
 }
 
-async fn of_the_runner() -> Postgres {
-    let db = Postgres::create().await;
-    db.execute(TRACE_SPANS).await;
-    db.execute(RUNNER_TABLES).await;
-    db
-}
-
 #[tokio::test]
 async fn what_each_answer_needs_is_prepared_once_where_the_connection_leads_to_the_server() {
-    let db = of_the_runner().await;
+    let db = Postgres::of_the_runner().await;
     assert!(!is_sent_again(&db.url).await);
 }
 
 #[tokio::test]
 async fn it_is_sent_each_time_where_a_pooler_stands_between() {
-    let db = of_the_runner().await;
+    let db = Postgres::of_the_runner().await;
     assert!(is_sent_again(&url_of(&pooler_url(), &db.name)).await);
 }
 
@@ -62,7 +55,7 @@ async fn reads(store: &dyn Store) -> bool {
 
 #[tokio::test]
 async fn a_table_that_changes_its_types_costs_one_answer_at_most() {
-    let db = of_the_runner().await;
+    let db = Postgres::of_the_runner().await;
     db.execute("insert into executions (id, provider_id, region) values (1, 'modal', 'US')")
         .await;
     let store = store::open_with(&db.url, Some(4)).await.unwrap();

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::database::{Postgres, RUNNER_TABLES, TRACE_SPANS, pooler_tls_url};
+use crate::support::database::{Postgres, pooler_tls_url};
 use crate::support::lines::{batch, start, success};
 
 /// Tasks that ask at the same time, and what each of them asks.
@@ -30,9 +30,7 @@ fn in_database(url: &str, name: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_reads_and_writes_at_once_come_back_right_through_tls_and_a_pooler() {
-    let db = Postgres::create().await;
-    db.execute(TRACE_SPANS).await;
-    db.execute(RUNNER_TABLES).await;
+    let db = Postgres::of_the_runner().await;
     db.execute(
         "insert into jobs (id, jobspec_id, jobspec_data) \
          select n, 'job-' || n, '{}' from generate_series(1, 10000) n; \

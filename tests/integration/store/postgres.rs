@@ -7,24 +7,14 @@ use beacon_collector::store::{self, ExecutionQuestion, SpanQuestion, StoreError}
 use sqlx::Row;
 use uuid::Uuid;
 
-use crate::support::database::{
-    Postgres, RUNNER_TABLES, Role, TRACE_SPANS, connect, pooler_url, postgres, url_of,
-};
+use crate::support::database::{Postgres, Role, connect, pooler_url, postgres, url_of};
 use crate::support::lines::{at, batch, start, success};
 use crate::support::proxy::Proxy;
 use crate::support::questions::ask_everything;
 
-/// A database of the runner, as its owner left it.
-async fn of_the_runner() -> Postgres {
-    let db = Postgres::create().await;
-    db.execute(TRACE_SPANS).await;
-    db.execute(RUNNER_TABLES).await;
-    db
-}
-
 #[tokio::test]
 async fn the_printed_grants_are_all_that_a_writer_needs() {
-    let db = of_the_runner().await;
+    let db = Postgres::of_the_runner().await;
     let role = Role::create(&db).await;
     store::open(&db.url).await.unwrap().migrate().await.unwrap();
     db.execute(&store::grants_sql(false).replace("beacon_writer", &role.name))
@@ -43,7 +33,7 @@ async fn the_printed_grants_are_all_that_a_writer_needs() {
 
 #[tokio::test]
 async fn a_writer_who_may_not_build_indexes_writes_without_them() {
-    let db = of_the_runner().await;
+    let db = Postgres::of_the_runner().await;
     let role = Role::create(&db).await;
     let (database, name) = (&db.name, &role.name);
     db.execute(&format!(
@@ -75,7 +65,7 @@ async fn a_writer_who_may_not_build_indexes_writes_without_them() {
 
 #[tokio::test]
 async fn a_writer_without_rights_is_told_which_to_grant() {
-    let db = of_the_runner().await;
+    let db = Postgres::of_the_runner().await;
     let role = Role::create(&db).await;
     store::open(&db.url).await.unwrap().migrate().await.unwrap();
     let store = store::open(&role.url).await.unwrap();
@@ -87,7 +77,7 @@ async fn a_writer_without_rights_is_told_which_to_grant() {
 
 #[tokio::test]
 async fn a_time_zone_of_the_role_or_database_changes_nothing() {
-    let db = of_the_runner().await;
+    let db = Postgres::of_the_runner().await;
     store::open(&db.url).await.unwrap().migrate().await.unwrap();
     let role = Role::create(&db).await;
     let (database, name) = (&db.name, &role.name);
@@ -124,7 +114,7 @@ async fn a_time_zone_of_the_role_or_database_changes_nothing() {
 
 #[tokio::test]
 async fn everything_works_through_a_pooler_in_transaction_mode() {
-    let db = of_the_runner().await;
+    let db = Postgres::of_the_runner().await;
     let url = url_of(&pooler_url(), &db.name);
     let stores: Vec<_> = (0..4).map(|_| url.clone()).collect();
     let mut tasks = Vec::new();
@@ -181,7 +171,7 @@ async fn times_and_numbers_beyond_ours_can_be_read() {
 
 #[tokio::test]
 async fn every_question_and_write_is_served_by_an_index() {
-    let db = of_the_runner().await;
+    let db = Postgres::of_the_runner().await;
     store::open(&db.url).await.unwrap().migrate().await.unwrap();
     db.execute(MANY_ROWS).await;
     let before = sequential_scans(&db).await;
@@ -195,7 +185,7 @@ async fn every_question_and_write_is_served_by_an_index() {
 /// After five plans for the values at hand, the server may settle on one for all values where a statement has a name.
 #[tokio::test]
 async fn a_plan_for_all_values_is_by_an_index_too() {
-    let db = of_the_runner().await;
+    let db = Postgres::of_the_runner().await;
     store::open(&db.url).await.unwrap().migrate().await.unwrap();
     db.execute(MANY_ROWS).await;
     let sql = format!(
@@ -362,7 +352,7 @@ async fn a_connection_that_breaks_before_the_commit_is_answered_costs_no_row_and
 
 #[tokio::test]
 async fn questions_of_one_snapshot_see_one_moment_and_give_their_connection_back() {
-    let db = of_the_runner().await;
+    let db = Postgres::of_the_runner().await;
     // One connection to ask with, one that writes.
     let store = store::open_with(&db.url, Some(2)).await.unwrap();
     store.migrate().await.unwrap();

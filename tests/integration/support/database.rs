@@ -140,6 +140,14 @@ impl Postgres {
         Self { url, name }
     }
 
+    /// Creates a database of the runner, as its owner left it.
+    pub(crate) async fn of_the_runner() -> Self {
+        let db = Self::create().await;
+        db.execute(TRACE_SPANS).await;
+        db.execute(RUNNER_TABLES).await;
+        db
+    }
+
     /// Runs statements.
     pub(crate) async fn execute(&self, sql: &str) {
         let mut conn = connect(&self.url).await;
