@@ -11,6 +11,15 @@ pub enum StoreError {
         /// What the driver said.
         reason: String,
     },
+    /// It was stopped after as long as it may take; the database is there.
+    #[error(
+        "{action}: stopped, it took too long: the database has much to do, or much was asked about \
+         (a shorter time takes less)"
+    )]
+    TooLong {
+        /// What was being done.
+        action: &'static str,
+    },
     /// The database refuses until somebody changes something: rights, password, schema, disk.
     #[error("{action}: {reason}; {remedy}")]
     Refused {
@@ -29,6 +38,6 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call can succeed later without anybody's help.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        matches!(self, Self::Unavailable { .. } | Self::TooLong { .. })
     }
 }

@@ -125,12 +125,11 @@ impl Fault {
                 };
             }
         };
-        let reason = match err {
-            sqlx::Error::Database(err) => match err.code() {
-                Some(code) => format!("{err} (SQLSTATE {code})"),
-                None => err.to_string(),
-            },
-            other => other.to_string(),
+        let reason = match database_error(err) {
+            // Cancelled, as a rule by the limit on every statement.
+            Some(err) if err.code() == "57014" => return StoreError::TooLong { action },
+            Some(err) => format!("{} (SQLSTATE {})", err.message(), err.code()),
+            None => err.to_string(),
         };
         // Asked again, it is prepared anew.
         let remedy = remedy(err).filter(|_| !self.is_outdated_statement());

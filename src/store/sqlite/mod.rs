@@ -101,10 +101,7 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         match tokio::time::timeout(READ, answer).await {
             Ok(answer) => answer.map_err(|err| fault::sort(action, &err)),
-            Err(_) => Err(StoreError::Unavailable {
-                action,
-                reason: format!("no answer within {} s", READ.as_secs()),
-            }),
+            Err(_) => Err(StoreError::TooLong { action }),
         }
     }
 

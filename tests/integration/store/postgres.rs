@@ -246,6 +246,19 @@ async fn sequential_scans(db: &Postgres) -> Vec<(String, i64)> {
 }
 
 #[tokio::test]
+async fn a_question_that_is_stopped_for_taking_too_long_says_so() {
+    let db = Postgres::of_the_runner().await;
+    let store = store::open(&db.url).await.unwrap();
+    let mut holder = connect(&db.url).await;
+    let lock = "begin; lock table executions in access exclusive mode";
+    sqlx::raw_sql(lock).execute(&mut holder).await.unwrap();
+    let question = ExecutionQuestion::Ids(vec![1]);
+    let err = store.executions(&question, 1).await.unwrap_err();
+    assert!(matches!(err, StoreError::TooLong { .. }), "{err}");
+    assert!(err.is_transient());
+}
+
+#[tokio::test]
 async fn an_absent_server_or_database_is_named_as_the_cause() {
     let db = Postgres::create().await;
     let missing = url_of(&db.url, "no_such_database");
