@@ -21,11 +21,12 @@ use crate::store::{Batch, Written, shard};
 
 /// The statement time-out is above what the largest batch takes on a slow disk, the lock time-out above
 /// a dozen batches before us; an abandoned transaction frees its locks before the next is tried. Rows are looked up
-/// one or a few at a time, for which a bitmap costs more than it saves.
+/// one or a few at a time, for which a bitmap costs more than it saves, and so does compiling the statement.
 const SETTINGS: &str = "set local statement_timeout = '15s'; \
     set local lock_timeout = '5s'; \
     set local idle_in_transaction_session_timeout = '20s'; \
-    set local enable_bitmapscan = off";
+    set local enable_bitmapscan = off; \
+    set local jit = off";
 
 /// How rows go in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
