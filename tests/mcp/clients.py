@@ -17,6 +17,7 @@ import time
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
+import anyio
 import mcp
 from mcp import ClientSession, StdioServerParameters, types
 
@@ -124,7 +125,31 @@ async def everything(connect, name):
     print(f"ok    {name}: every tool, {len(MISTAKES) + 1} mistakes, prompts, resources, completion")
 
 
+def innermost(error):
+    """The errors in a group of them."""
+    if not hasattr(error, "exceptions"):
+        return [error]
+    return [inner for part in error.exceptions for inner in innermost(part)]
+
+
+def says_closed(error):
+    return isinstance(error, (anyio.ClosedResourceError, anyio.BrokenResourceError)) or "Connection closed" in str(error)
+
+
 async def cancellation(connect, name):
+    # Version 1 of the SDK stops reading when an answer arrives in the very moment in which its caller gives up, and
+    # closes its own end: that says nothing about the server, so such a client is replaced.
+    for trial in range(10):
+        try:
+            await give_up(connect)
+            break
+        except Exception as error:
+            if NEW or trial == 9 or not all(map(says_closed, innermost(error))):
+                raise
+    print(f"ok    {name}: cancelled calls leave the connection usable")
+
+
+async def give_up(connect):
     async with connect() as client:
         for _ in range(20):
             try:
@@ -133,7 +158,6 @@ async def cancellation(connect, name):
                 pass
         result = await client.call_tool("collector_status", {})
         check(not field(result, "is_error", "isError"), "after cancelled calls the next one fails")
-    print(f"ok    {name}: cancelled calls leave the connection usable")
 
 
 def request(name, arguments):
