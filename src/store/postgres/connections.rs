@@ -238,16 +238,18 @@ impl Manager for Dialer {
     type Error = sqlx::Error;
 
     async fn create(&self) -> sqlx::Result<Line> {
-        if !self.meets_pooler.load(Ordering::Relaxed) {
+        let tries = !self.meets_pooler.load(Ordering::Relaxed);
+        if tries {
             match self.ask_who_is_there().await {
                 Err(err) if is_refusal_of_settings(&err) => {
                     tracing::debug!(%err, "logging in without a setting of our own");
-                    self.meets_pooler.store(true, Ordering::Relaxed);
                 }
                 done => return done,
             }
         }
         let conn = PgConnection::connect_with(&self.options).await?;
+        // Had this failed as well, it would not have been for the setting.
+        self.meets_pooler.fetch_or(tries, Ordering::Relaxed);
         let is_direct = false;
         Ok(Line { conn, is_direct })
     }

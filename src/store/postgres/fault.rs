@@ -36,13 +36,7 @@ impl Fault {
     /// idempotent, so a commit whose answer was lost is simply done again.
     pub(super) fn is_race(&self) -> bool {
         match self {
-            Self::Driver(sqlx::Error::Io(err)) => matches!(
-                err.kind(),
-                ErrorKind::ConnectionReset
-                    | ErrorKind::ConnectionAborted
-                    | ErrorKind::BrokenPipe
-                    | ErrorKind::UnexpectedEof
-            ),
+            Self::Driver(sqlx::Error::Io(err)) => hangs_up(err),
             Self::Driver(err) => matches!(
                 code(err),
                 // Serialization failure, deadlock, administrator shutdown.
@@ -154,10 +148,24 @@ pub(super) fn code(err: &sqlx::Error) -> Option<&str> {
 }
 
 /// Whether a login may have been refused for the settings it brings: neither the user, the database, a limit nor
-/// the server's state was to blame.
+/// the server's state was to blame. Some refuse by hanging up.
 pub(super) fn is_refusal_of_settings(err: &sqlx::Error) -> bool {
     let others = ["28", "3D", "53", "57"];
-    code(err).is_some_and(|code| !others.iter().any(|class| code.starts_with(class)))
+    match (err, code(err)) {
+        (_, Some(code)) => !others.iter().any(|class| code.starts_with(class)),
+        (sqlx::Error::Io(err), None) => hangs_up(err),
+        (err, None) => matches!(err, sqlx::Error::Protocol(_)),
+    }
+}
+
+fn hangs_up(err: &std::io::Error) -> bool {
+    matches!(
+        err.kind(),
+        ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::UnexpectedEof
+    )
 }
 
 /// Binary format refused, or a column without a default that nobody told us about.

@@ -71,3 +71,22 @@ async fn a_table_that_changes_its_types_costs_one_answer_at_most() {
         assert!(reads(&*store).await);
     }
 }
+
+#[tokio::test]
+async fn who_is_hung_up_on_for_a_setting_logs_in_without() {
+    let db = Postgres::of_the_runner().await;
+    let proxy = Proxy::to(&db.url).await;
+    let url = format!("{}?sslmode=disable", proxy.url(&db.url));
+    let store = store::open_with(&url, Some(4)).await.unwrap();
+    proxy.break_at("beacon_collector.login");
+    assert_eq!(store.job("none").await.unwrap(), None);
+    assert!(proxy.was_sprung());
+
+    // And does not try again.
+    proxy.break_at("beacon_collector.login");
+    let asked = (0..8).map(|_| store.job("none"));
+    for found in futures_util::future::join_all(asked).await {
+        assert_eq!(found.unwrap(), None);
+    }
+    assert!(!proxy.was_sprung());
+}
