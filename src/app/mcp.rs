@@ -10,6 +10,7 @@ use crate::config::{Config, first_line, has_password};
 use crate::mcp::{Bridge, Client, Server, Way, serve_stdio, snippet};
 use crate::query::Query;
 use crate::render;
+use crate::store::Opening;
 
 /// Serves on standard input and output, from the database or from a daemon.
 pub(super) async fn serve(
@@ -31,7 +32,7 @@ pub(super) async fn serve(
         };
         return Ok(Bridge::new(&url, token.as_deref())?.run(stop).await?);
     }
-    let store = super::open(config).await?;
+    let store = super::open(config, Opening::default()).await?;
     let server = Server::new(Query::new(Arc::clone(&store)), "stdio");
     let served = serve_stdio(server, stop).await;
     store.close().await;

@@ -30,7 +30,7 @@ use crate::http::Parts;
 use crate::query::{Query, QueryError};
 use crate::render::{self, Paint};
 use crate::service::Starting;
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Opening, Store, StoreError};
 use crate::telemetry::{self, Export, Log};
 use crate::untrusted;
 
@@ -131,7 +131,7 @@ async fn dispatch(arguments: Arguments, config: Config, log: Log) -> anyhow::Res
         }
         Some(Command::Trace { id, output, .. }) if !output.json => {
             say_which_database(&config);
-            let store = open(&config).await?;
+            let store = open(&config, Opening::BRIEF).await?;
             let query = Query::new(Arc::clone(&store));
             let text = ask::picture(&query, &id, columns(), Paint::for_stdout()).await?;
             store.close().await;
@@ -163,7 +163,7 @@ async fn dispatch(arguments: Arguments, config: Config, log: Log) -> anyhow::Res
                 return Ok(());
             };
             say_which_database(&config);
-            let store = open(&config).await?;
+            let store = open(&config, Opening::BRIEF).await?;
             let text = asked.answer(&store, columns()).await?;
             store.close().await;
             Ok(render::print(&text)?)
@@ -219,8 +219,8 @@ fn say_which_database(config: &Config) {
 }
 
 /// Opens the database and completes its schema.
-async fn open(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    let store = store::open(&config.database).await?;
+async fn open(config: &Config, opening: Opening) -> anyhow::Result<Arc<dyn Store>> {
+    let store = store::open_with(&config.database, opening).await?;
     store.migrate().await?;
     Ok(store)
 }

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::model::Regions;
 use crate::pipeline::Linker;
 use crate::query::parse_time;
+use crate::store::Opening;
 use crate::{render, store};
 
 /// Longest input of `explain-line`: the longest line that the collector keeps.
@@ -28,7 +29,7 @@ pub(super) async fn migrate(
     if dry_run {
         return Ok(render::print(&store::migration_sql(&config.database)?)?);
     }
-    open(config).await?.close().await;
+    open(config, Opening::BRIEF).await?.close().await;
     Ok(render::print("the schema is complete\n")?)
 }
 
@@ -36,7 +37,7 @@ pub(super) async fn migrate(
 /// latter takes.
 pub(super) async fn distribute(config: &Config, dry_run: bool) -> anyhow::Result<()> {
     if !dry_run {
-        open(config).await?.close().await;
+        open(config, Opening::BRIEF).await?.close().await;
     }
     // An error: nobody reads it, and the statements run all the same.
     let say = |statement: &str| drop(render::print(&format!("{statement};\n")));
@@ -51,7 +52,7 @@ pub(super) async fn distribute(config: &Config, dry_run: bool) -> anyhow::Result
 pub(super) async fn link(config: &Config, since: &str, json: bool) -> anyhow::Result<()> {
     let now = Utc::now();
     let from = parse_time("since", since, now)?;
-    let store = open(config).await?;
+    let store = open(config, Opening::default()).await?;
     let linker = Linker::new(std::sync::Arc::clone(&store), Regions::default());
     let seconds = u64::try_from((now - from).num_seconds()).unwrap_or(0);
     let bar = ProgressBar::new(seconds);

@@ -12,7 +12,7 @@ pub use finding::{Finding, Report, Verdict};
 
 use crate::config::Config;
 use crate::service::Place;
-use crate::store::{self, Store};
+use crate::store::{self, Opening, Store};
 
 /// What only the caller knows.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub async fn examine(config: &Config, around: &Surroundings) -> Report {
 }
 
 async fn open(report: &mut Report, config: &Config) -> Option<Arc<dyn Store>> {
-    match store::open(&config.database).await {
+    match store::open_with(&config.database, Opening::BRIEF).await {
         Ok(store) => Some(store),
         Err(error) => {
             report.fail(

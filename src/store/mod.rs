@@ -43,14 +43,14 @@ use crate::model::{Execution, ExecutionLink, Job, LossEntry, Observation, Span, 
 
 /// Opens the database that a URL names: `sqlite:PATH`, `postgres://…` or `postgresql://…`.
 pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
-    open_with(url, None).await
+    open_with(url, Opening::default()).await
 }
 
-/// Does the same with a number of connections (Postgres only; at least 2).
-pub async fn open_with(url: &str, connections: Option<u32>) -> Result<Arc<dyn Store>, StoreError> {
+/// Does the same as `opening` has it.
+pub async fn open_with(url: &str, opening: Opening) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match Kind::of(url)? {
         Kind::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
-        Kind::Postgres => Arc::new(PostgresStore::open(url, connections)?),
+        Kind::Postgres => Arc::new(PostgresStore::open(url, opening)?),
     })
 }
 
@@ -75,7 +75,7 @@ pub async fn distribute(
                 .to_owned(),
         )),
         Kind::Postgres => {
-            let store = PostgresStore::open(url, None)?;
+            let store = PostgresStore::open(url, Opening::BRIEF)?;
             let done = store.distribute(dry_run, say).await;
             store.close().await;
             done
@@ -90,6 +90,23 @@ pub fn grants_sql(deletes: bool) -> String {
         sql.push_str(include_str!("sql/postgres/grants_retention.sql"));
     }
     sql
+}
+
+/// How a database is used; an embedded one makes no difference of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Opening {
+    /// Connections, at least 2; `None`: as many as are useful.
+    pub connections: Option<u32>,
+    /// By a command that answers and ends: nothing is done for the sake of being asked again.
+    pub is_brief: bool,
+}
+
+impl Opening {
+    /// For a command that answers and ends.
+    pub const BRIEF: Self = Self {
+        connections: None,
+        is_brief: true,
+    };
 }
 
 enum Kind<'a> {

@@ -4,7 +4,7 @@
 //! process's: behind a pooler in transaction mode the next transaction may meet another one. So each new
 //! connection is asked whether it leads to the server itself: it logs in with a setting that nobody else
 //! has, and only a server process that was started by this login knows it. A pooler refuses the setting or
-//! drops it.
+//! drops it. The question is a round trip, so who asks each statement once leaves it out.
 //!
 //! Invariants: no wait here is without a limit, not even for a server that has fallen silent; only a
 //! connection whose last call ended well, or in a refusal after which it stands where it stood, is used
@@ -48,10 +48,11 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(options: PgConnectOptions, size: usize) -> Result<Self, Fault> {
+    /// At most `size` of them; `asks`: whether statements are named where that is possible.
+    pub(super) fn new(options: PgConnectOptions, size: usize, asks: bool) -> Result<Self, Fault> {
         let dialer = Dialer {
             options,
-            meets_pooler: AtomicBool::new(false),
+            asks: AtomicBool::new(asks),
         };
         let pool = Pool::builder(dialer)
             .max_size(size)
@@ -211,8 +212,9 @@ struct Line {
 #[derive(Debug)]
 struct Dialer {
     options: PgConnectOptions,
-    /// Something on the way refused a login with a setting, so that no further one is tried.
-    meets_pooler: AtomicBool,
+    /// Whether a new connection is asked where it leads; no more once something on the way has refused a
+    /// login with a setting.
+    asks: AtomicBool,
 }
 
 impl Dialer {
@@ -238,8 +240,8 @@ impl Manager for Dialer {
     type Error = sqlx::Error;
 
     async fn create(&self) -> sqlx::Result<Line> {
-        let tries = !self.meets_pooler.load(Ordering::Relaxed);
-        if tries {
+        let asks = self.asks.load(Ordering::Relaxed);
+        if asks {
             match self.ask_who_is_there().await {
                 Err(err) if is_refusal_of_settings(&err) => {
                     tracing::debug!(%err, "logging in without a setting of our own");
@@ -249,7 +251,7 @@ impl Manager for Dialer {
         }
         let conn = PgConnection::connect_with(&self.options).await?;
         // Had this failed as well, it would not have been for the setting.
-        self.meets_pooler.fetch_or(tries, Ordering::Relaxed);
+        self.asks.fetch_and(!asks, Ordering::Relaxed);
         let is_direct = false;
         Ok(Line { conn, is_direct })
     }

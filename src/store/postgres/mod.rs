@@ -37,7 +37,7 @@ use self::question::Ask;
 use self::snapshot::Snapshot;
 use self::write::{Care, Table};
 use super::{
-    Batch, Claim, Examination, Lease, Questions, SHARDS, Store, StoreError, Sweep, Swept,
+    Batch, Claim, Examination, Lease, Opening, Questions, SHARDS, Store, StoreError, Sweep, Swept,
     TableSize, Written, migration,
 };
 
@@ -79,13 +79,13 @@ pub struct PostgresStore {
 
 impl PostgresStore {
     /// Reads the URL; connections are made when they are needed, so that a database that is away
-    /// keeps nobody from starting. `None` connections: as many as are useful.
-    pub fn open(url: &str, connections: Option<u32>) -> Result<Self, StoreError> {
+    /// keeps nobody from starting.
+    pub fn open(url: &str, opening: Opening) -> Result<Self, StoreError> {
         let options = url::parse(url)?;
         // Building an index takes two at once.
-        let size = connections.unwrap_or(CONNECTIONS).max(2) as usize;
-        let connections =
-            Connections::new(options, size).map_err(|fault| fault.sort("prepare connections"))?;
+        let size = opening.connections.unwrap_or(CONNECTIONS).max(2) as usize;
+        let connections = Connections::new(options, size, !opening.is_brief)
+            .map_err(|fault| fault.sort("prepare connections"))?;
         Ok(Self {
             connections,
             abandoned: Abandoned::default(),

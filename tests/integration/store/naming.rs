@@ -1,18 +1,30 @@
 //! Statements that keep a name on the server, and the connections where they must not.
 
-use beacon_collector::store::{self, ExecutionQuestion, Store};
+use beacon_collector::store::{self, ExecutionQuestion, Opening, Store};
 
+use crate::support::collector::Home;
 use crate::support::database::{Postgres, pooler_url, url_of};
 use crate::support::proxy::Proxy;
 
 /// A part of the statement that finds a job, as it is sent.
 const STATEMENT: &str = "jobspec_id = $1";
 
+/// The URL by a link that can read what is sent.
+fn in_plain_text(proxy: &Proxy, url: &str) -> String {
+    format!("{}?sslmode=disable", proxy.url(url))
+}
+
+fn several() -> Opening {
+    Opening {
+        connections: Some(4),
+        ..Opening::default()
+    }
+}
+
 /// Whether a question's statement is sent when it is asked a second time.
 async fn is_sent_again(url: &str) -> bool {
     let proxy = Proxy::to(url).await;
-    // In plain text, which the proxy can read.
-    let url = format!("{}?sslmode=disable", proxy.url(url));
+    let url = in_plain_text(&proxy, url);
     let store = store::open(&url).await.unwrap();
     store.migrate().await.unwrap();
     proxy.break_at(STATEMENT);
@@ -58,7 +70,7 @@ async fn a_table_that_changes_its_types_costs_one_answer_at_most() {
     let db = Postgres::of_the_runner().await;
     db.execute("insert into executions (id, provider_id, region) values (1, 'modal', 'US')")
         .await;
-    let store = store::open_with(&db.url, Some(4)).await.unwrap();
+    let store = store::open_with(&db.url, several()).await.unwrap();
     // Several connections that know the statement.
     let asked = (0..8).map(|_| reads(&*store));
     let asked = futures_util::future::join_all(asked).await;
@@ -76,8 +88,8 @@ async fn a_table_that_changes_its_types_costs_one_answer_at_most() {
 async fn who_is_hung_up_on_for_a_setting_logs_in_without() {
     let db = Postgres::of_the_runner().await;
     let proxy = Proxy::to(&db.url).await;
-    let url = format!("{}?sslmode=disable", proxy.url(&db.url));
-    let store = store::open_with(&url, Some(4)).await.unwrap();
+    let url = in_plain_text(&proxy, &db.url);
+    let store = store::open_with(&url, several()).await.unwrap();
     proxy.break_at("beacon_collector.login");
     assert_eq!(store.job("none").await.unwrap(), None);
     assert!(proxy.was_sprung());
@@ -87,6 +99,24 @@ async fn who_is_hung_up_on_for_a_setting_logs_in_without() {
     let asked = (0..8).map(|_| store.job("none"));
     for found in futures_util::future::join_all(asked).await {
         assert_eq!(found.unwrap(), None);
+    }
+    assert!(!proxy.was_sprung());
+}
+
+#[tokio::test]
+async fn a_command_that_answers_and_ends_does_not_ask_who_is_there() {
+    let db = Postgres::of_the_runner().await;
+    let proxy = Proxy::to(&db.url).await;
+    let url = in_plain_text(&proxy, &db.url);
+    proxy.break_at("beacon_collector.login");
+    for arguments in [["failures", "--json"], ["doctor", "--json"]] {
+        let home = Home::new();
+        let mut command = home.command(&arguments);
+        command.env("DATABASE_URL", &url);
+        let output = tokio::task::spawn_blocking(move || command.output());
+        let output = output.await.unwrap().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
     }
     assert!(!proxy.was_sprung());
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use beacon_collector::model::SpanStatus;
-use beacon_collector::store::{self, ExecutionQuestion, SpanQuestion, StoreError};
+use beacon_collector::store::{self, ExecutionQuestion, Opening, SpanQuestion, StoreError};
 use sqlx::Row;
 use uuid::Uuid;
 
@@ -363,7 +363,11 @@ async fn a_connection_that_breaks_before_the_commit_is_answered_costs_no_row_and
 async fn questions_of_one_snapshot_see_one_moment_and_give_their_connection_back() {
     let db = Postgres::of_the_runner().await;
     // One connection to ask with, one that writes.
-    let store = store::open_with(&db.url, Some(2)).await.unwrap();
+    let opening = Opening {
+        connections: Some(2),
+        ..Opening::default()
+    };
+    let store = store::open_with(&db.url, opening).await.unwrap();
     store.migrate().await.unwrap();
     store.write(&batch([start("abc12345", 0)])).await.unwrap();
     let (low, high) = (Uuid::nil(), Uuid::max());
