@@ -12,10 +12,11 @@ use super::decode::Streams;
 use super::ledger::{Flush, Ledger};
 use super::pulse::Pulse;
 use super::sink::{Part, SinkError};
+use super::spans::Parts;
+use super::spare::Spare;
 use super::stats::Stats;
-use crate::model::Observation;
 use crate::source::{Input, StreamId};
-use crate::store::{Batch, Checkpoint, shard};
+use crate::store::{Batch, Checkpoint};
 
 /// Runs until the input closes, then hands on the rest.
 pub(super) async fn run(
@@ -23,9 +24,9 @@ pub(super) async fn run(
     outlets: Vec<mpsc::Sender<Part>>,
     ledger: Arc<Ledger>,
     limits: BatchLimits,
-    stats: Arc<Stats>,
+    (spare, stats): (Arc<Spare>, Arc<Stats>),
 ) -> Result<(), SinkError> {
-    let mut stage = Stage::new(outlets, ledger, limits, stats);
+    let mut stage = Stage::new(outlets, ledger, limits, (spare, stats));
     loop {
         let due = stage.due;
         stage.pulse.rest();
@@ -69,7 +70,9 @@ struct Stage {
     limits: BatchLimits,
     pulse: Arc<Pulse>,
     stats: Arc<Stats>,
-    /// Of streams that ended, spans with ids of their own, and losses.
+    /// Of streams that ended.
+    parts: Parts,
+    /// Spans with ids of their own, and losses.
     loose: Batch,
     marks: Vec<Checkpoint>,
     acknowledgements: Vec<oneshot::Sender<()>>,
@@ -84,15 +87,17 @@ impl Stage {
         outlets: Vec<mpsc::Sender<Part>>,
         ledger: Arc<Ledger>,
         limits: BatchLimits,
-        stats: Arc<Stats>,
+        (spare, stats): (Arc<Spare>, Arc<Stats>),
     ) -> Self {
+        let parts = outlets.len();
         Self {
-            streams: Streams::default(),
+            streams: Streams::new(parts, spare),
             outlets,
             ledger,
             limits,
             pulse: stats.pulse("the batch stage"),
             stats,
+            parts: vec![Vec::new(); parts],
             loose: Batch::default(),
             marks: Vec::new(),
             acknowledgements: Vec::new(),
@@ -138,40 +143,31 @@ impl Stage {
     }
 
     fn end(&mut self, stream: &StreamId, whole: bool) {
-        let loose = &mut self.loose.observations;
-        let emit = |seen| loose.push(seen);
-        let position = self
-            .streams
-            .end(stream, whole, Utc::now(), &self.stats, emit);
+        let (now, parts) = (Utc::now(), &mut self.parts);
+        let position = self.streams.end(stream, whole, now, &self.stats, parts);
         self.marks.extend(position);
     }
 
     /// Whether there is a batch full to flush.
     fn is_full(&self) -> bool {
-        let rows =
-            self.streams.dirty_rows() + self.loose.observations.len() + self.loose.spans.len();
+        let ended = self.parts.iter().map(Vec::len).sum::<usize>();
+        let rows = self.streams.dirty_rows() + ended + self.loose.spans.len();
         rows >= self.limits.rows || self.streams.dirty_bytes() >= self.limits.bytes
     }
 
     async fn flush(&mut self) -> Result<(), SinkError> {
         self.due = None;
-        let loose = std::mem::take(&mut self.loose);
-        let writers = self.outlets.len();
-        // Room for what an even share may be exceeded by: growing would move all that came before.
-        let share = (self.streams.dirty_rows() + loose.observations.len()) / writers;
-        let mut parts: Vec<Batch> = std::iter::repeat_with(|| Batch {
-            observations: Vec::with_capacity(share + share / 8 + 8),
-            ..Batch::default()
-        })
-        .take(writers)
-        .collect();
-        let mut place = |seen: Observation| {
-            parts[shard(&seen.key) % writers].observations.push(seen);
-        };
-        loose.observations.into_iter().for_each(&mut place);
         // A stream that ended comes before its successor of the same name, and so do their positions.
         let mut checkpoints = std::mem::take(&mut self.marks);
-        checkpoints.extend(self.streams.drain(&mut place));
+        checkpoints.extend(self.streams.drain(&mut self.parts));
+        let observations = self.parts.iter_mut().map(std::mem::take);
+        let mut parts: Vec<_> = observations
+            .map(|observations| Batch {
+                observations,
+                ..Batch::default()
+            })
+            .collect();
+        let loose = std::mem::take(&mut self.loose);
         parts[0].spans = loose.spans;
         parts[0].losses = loose.losses;
         let flush = Flush {

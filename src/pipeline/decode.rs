@@ -11,8 +11,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use super::pair::Pairer;
+use super::spans::Parts;
+use super::spare::Spare;
 use super::stats::Stats;
-use crate::model::Observation;
 use crate::source::{Message, OffsetCheckpoint, SourceStatus, StreamId};
 use crate::store::Checkpoint;
 
@@ -21,9 +22,11 @@ use crate::store::Checkpoint;
 const QUIET: TimeDelta = TimeDelta::seconds(2);
 
 /// The decoding state of every open stream.
-#[derive(Default)]
 pub(super) struct Streams {
     open: HashMap<StreamId, Stream>,
+    /// In how many parts spans are handed on.
+    parts: usize,
+    spare: Arc<Spare>,
 }
 
 struct Stream {
@@ -41,12 +44,12 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(id: &StreamId, stats: &Stats) -> Self {
+    fn new(id: &StreamId, pairer: Pairer, stats: &Stats) -> Self {
         Self {
             status: stats.sources.named(id.source()),
             fed: None,
             decoder: Decoder::new(),
-            pairer: Pairer::new(id.source().clone()),
+            pairer,
             counted: Counts::default(),
             unmatched: 0,
             evicted: 0,
@@ -101,6 +104,12 @@ impl Stream {
 }
 
 impl Streams {
+    /// None yet; their spans are handed on in so many parts.
+    pub(super) fn new(parts: usize, spare: Arc<Spare>) -> Self {
+        let open = HashMap::new();
+        Self { open, parts, spare }
+    }
+
     pub(super) fn bytes(
         &mut self,
         id: &StreamId,
@@ -151,14 +160,14 @@ impl Streams {
         stream.count(stats);
     }
 
-    /// Ends a stream; what is left of it comes out of `emit`, its unfinished line only if it is `whole`.
+    /// Ends a stream; what is left of it goes to `parts`, its unfinished line only if it is `whole`.
     pub(super) fn end(
         &mut self,
         id: &StreamId,
         whole: bool,
         now: DateTime<Utc>,
         stats: &Stats,
-        emit: impl FnMut(Observation),
+        parts: &mut Parts,
     ) -> Option<Checkpoint> {
         let mut stream = self.open.remove(id)?;
         let pairer = &mut stream.pairer;
@@ -168,7 +177,7 @@ impl Streams {
         } else {
             stream.decoder.flush(&mut sink);
         }
-        stream.pairer.drain(emit);
+        stream.pairer.drain(parts);
         stream.count(stats);
         stream.position()
     }
@@ -188,10 +197,10 @@ impl Streams {
     }
 
     /// Hands on all that changed, and where its streams resume once it is stored.
-    pub(super) fn drain(&mut self, mut emit: impl FnMut(Observation)) -> Vec<Checkpoint> {
+    pub(super) fn drain(&mut self, parts: &mut Parts) -> Vec<Checkpoint> {
         let mut positions = Vec::new();
         for stream in self.open.values_mut() {
-            stream.pairer.drain(&mut emit);
+            stream.pairer.drain(parts);
             positions.extend(stream.position());
         }
         positions
@@ -220,8 +229,10 @@ impl Streams {
     }
 
     fn stream(&mut self, id: &StreamId, stats: &Stats) -> &mut Stream {
-        self.open
-            .entry(id.clone())
-            .or_insert_with(|| Stream::new(id, stats))
+        self.open.entry(id.clone()).or_insert_with(|| {
+            let spare = Arc::clone(&self.spare);
+            let pairer = Pairer::new(id.source().clone(), self.parts, spare);
+            Stream::new(id, pairer, stats)
+        })
     }
 }

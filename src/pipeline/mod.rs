@@ -22,6 +22,8 @@ mod pair;
 mod place;
 mod pulse;
 mod sink;
+mod spans;
+mod spare;
 mod stats;
 
 use std::sync::Arc;
@@ -34,11 +36,11 @@ pub use expire::expire;
 pub use health::{Health, Readiness, SourceReadiness, metrics_of_server};
 pub use keep::{Keep, Keeper, RETENTION_LEASE, Retention};
 pub use link::{LinkSummary, Linker};
-pub use pair::Pairer;
 pub use pulse::Pulse;
 pub use sink::SinkError;
 pub use stats::{Stats, StatsSnapshot};
 
+use self::spare::Spare;
 use crate::source::{INPUT_QUEUE, InputSender};
 use crate::store::{Spool, Store};
 
@@ -104,13 +106,15 @@ impl Pipeline {
         metrics::observe(&stats);
         let (input, inbox) = mpsc::channel(INPUT_QUEUE);
         let mut tasks = tokio::task::JoinSet::new();
-        let (outlets, ledger) = sink::spawn(&mut tasks, store, &spool, Arc::clone(&stats))?;
+        let spare = Arc::new(Spare::default());
+        let shared = (Arc::clone(&spare), Arc::clone(&stats));
+        let (outlets, ledger) = sink::spawn(&mut tasks, store, &spool, shared)?;
         tasks.spawn(batch::run(
             inbox,
             outlets,
             ledger,
             limits,
-            Arc::clone(&stats),
+            (spare, Arc::clone(&stats)),
         ));
         Ok(Self {
             input,

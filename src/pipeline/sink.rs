@@ -21,6 +21,7 @@ use tracing::field::Empty;
 
 use super::ledger::Ledger;
 use super::pulse::Pulse;
+use super::spare::Spare;
 use super::stats::Stats;
 use crate::store::{Batch, Checkpoint, Entry, Lane, Spool, SpoolError, Store, StoreError, Written};
 use crate::telemetry;
@@ -65,6 +66,7 @@ struct Shared {
     /// The schema is completed before the first write: the database may come up after us.
     prepared: OnceCell<()>,
     ledger: Arc<Ledger>,
+    spare: Arc<Spare>,
     stats: Arc<Stats>,
     /// Tells flushes of this process from those that an earlier one left in the spool.
     run: u64,
@@ -108,7 +110,7 @@ pub(super) fn spawn(
     tasks: &mut JoinSet<Result<(), SinkError>>,
     store: Arc<dyn Store>,
     spool: &Spool,
-    stats: Arc<Stats>,
+    (spare, stats): (Arc<Spare>, Arc<Stats>),
 ) -> Result<(Vec<mpsc::Sender<Part>>, Arc<Ledger>), SinkError> {
     let ledger = Arc::clone(&stats.ledger);
     let writers = store.writers().max(1);
@@ -116,6 +118,7 @@ pub(super) fn spawn(
         store,
         prepared: OnceCell::new(),
         ledger: Arc::clone(&ledger),
+        spare,
         stats,
         run: uuid::Uuid::new_v4().as_u64_pair().0,
         returned: watch::Sender::new(()),
@@ -346,6 +349,9 @@ impl Writer {
             Ok(written) => {
                 self.committed(&batch.checkpoints, origin);
                 self.shared.stats.add_written(&written);
+                if let Some(batch) = Arc::into_inner(batch) {
+                    self.shared.spare.give(batch.observations);
+                }
             }
             Err(error) => self.failed(batch, origin, error),
         }

@@ -1,0 +1,386 @@
+//! The spans of one stream that can change still, by place.
+//!
+//! Those that began since the last drain stand side by side, for each part of a batch by itself, as they are
+//! handed on: nearly all have ended by then, and a list of them moves as one. What stays after that, open
+//! spans and failed ones whose traceback may follow, is kept in a map.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::place::{ByPlace, Place};
+use super::spare::Spare;
+use crate::model::{Observation, Outcome, find_slot};
+use crate::store::shard;
+
+/// Open spans kept in memory for one stream; about 1 KB each.
+const MAX_OPEN: usize = 10_000;
+/// Drains for which a failed span stays, so that the traceback behind it finds it.
+const FAILED_STAYS: u64 = 20;
+/// Failed spans that stay at most: a traceback is not waited for while that many lines pass.
+const MAX_FAILED: usize = 1024;
+
+/// What is handed on together: a list for each writer.
+pub(super) type Parts = Vec<Vec<Observation>>;
+
+/// Spans that can change still.
+#[derive(Debug)]
+pub(super) struct Spans {
+    fresh: Vec<Fresh>,
+    /// The last fresh span of each place.
+    newest: ByPlace<Fresher>,
+    kept: ByPlace<Vec<Kept>>,
+    /// Places of kept spans that have changed, each once per change of state.
+    changed: Vec<Place>,
+    /// Places of kept spans in the order in which they were handed on first, for eviction.
+    order: VecDeque<Place>,
+    /// Failed spans that wait for a traceback: (drain in which they leave, place).
+    leaving: VecDeque<(u64, Place)>,
+    drains: u64,
+    evicted: u64,
+    /// Where the spans of one place are; only here to be used again.
+    found: Vec<At>,
+    spare: Arc<Spare>,
+}
+
+/// Spans of one part that began since the last drain.
+#[derive(Debug, Default)]
+struct Fresh {
+    seen: Vec<Observation>,
+    /// Of each of them its place, and the one before it there.
+    about: Vec<(Place, Option<Fresher>)>,
+}
+
+/// Part and number of a fresh span.
+#[derive(Debug, Clone, Copy)]
+struct Fresher {
+    part: usize,
+    number: usize,
+}
+
+/// A span that was handed on and stays.
+#[derive(Debug)]
+struct Kept {
+    seen: Observation,
+    has_changed: bool,
+}
+
+/// Where a span is, until the next drain.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At(Where);
+
+#[derive(Debug, Clone, Copy)]
+enum Where {
+    Fresh(Fresher),
+    Kept(Place, usize),
+}
+
+/// Whether nothing more is to come once it is handed on.
+fn is_done(seen: &Observation) -> bool {
+    let outcome = seen.end.as_ref().map(|end| end.outcome);
+    matches!(outcome, Some(Outcome::Completed | Outcome::Timeout))
+}
+
+impl Spans {
+    /// None yet, to be handed on in so many parts.
+    pub(super) fn new(parts: usize, spare: Arc<Spare>) -> Self {
+        Self {
+            fresh: std::iter::repeat_with(Fresh::default).take(parts).collect(),
+            newest: ByPlace::default(),
+            kept: ByPlace::default(),
+            changed: Vec::new(),
+            order: VecDeque::new(),
+            leaving: VecDeque::new(),
+            drains: 0,
+            evicted: 0,
+            found: Vec::new(),
+            spare,
+        }
+    }
+
+    /// Spans that changed since the last drain.
+    pub(super) fn changed(&self) -> usize {
+        let fresh = self.fresh.iter().map(|fresh| fresh.seen.len());
+        fresh.sum::<usize>() + self.changed.len()
+    }
+
+    /// Open spans that had to leave so far.
+    pub(super) fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// The span of this place that `seen` belongs to.
+    pub(super) fn find(&mut self, place: Place, seen: &Observation) -> Option<At> {
+        self.look(place);
+        if self.found.is_empty() {
+            return None;
+        }
+        let known = self.found.iter().map(|at| self.get(*at));
+        find_slot(known, seen).map(|number| self.found[number])
+    }
+
+    /// The last span of this place that is of some kind.
+    pub(super) fn last(
+        &mut self,
+        place: Place,
+        is_meant: impl Fn(&Observation) -> bool,
+    ) -> Option<At> {
+        self.look(place);
+        let found = self.found.iter().rev().copied();
+        found.into_iter().find(|at| is_meant(self.get(*at)))
+    }
+
+    pub(super) fn get(&self, At(at): At) -> &Observation {
+        match at {
+            Where::Fresh(Fresher { part, number }) => &self.fresh[part].seen[number],
+            Where::Kept(place, number) => &self.kept[&place][number].seen,
+        }
+    }
+
+    /// A span, to be changed, and whether this is its first change since it was handed on.
+    #[expect(clippy::expect_used, reason = "a place is good until the next drain")]
+    pub(super) fn change(&mut self, At(at): At) -> (&mut Observation, bool) {
+        match at {
+            Where::Fresh(Fresher { part, number }) => (&mut self.fresh[part].seen[number], false),
+            Where::Kept(place, number) => {
+                let kept = self.kept.get_mut(&place).expect("kept");
+                let kept = &mut kept[number];
+                let is_first = !std::mem::replace(&mut kept.has_changed, true);
+                if is_first {
+                    self.changed.push(place);
+                }
+                (&mut kept.seen, is_first)
+            }
+        }
+    }
+
+    /// Takes in a span that nothing is known of yet.
+    pub(super) fn add(&mut self, place: Place, seen: Observation) {
+        let part = shard(&seen.key) % self.fresh.len();
+        let fresh = &mut self.fresh[part];
+        if fresh.seen.capacity() == 0 {
+            fresh.seen = self.spare.take();
+        }
+        let number = fresh.seen.len();
+        let before = self.newest.insert(place, Fresher { part, number });
+        fresh.seen.push(seen);
+        fresh.about.push((place, before));
+    }
+
+    /// Finds the spans of a place, the oldest first.
+    fn look(&mut self, place: Place) {
+        self.found.clear();
+        if let Some(kept) = self.kept.get(&place) {
+            let kept = (0..kept.len()).map(|number| At(Where::Kept(place, number)));
+            self.found.extend(kept);
+        }
+        let older = self.found.len();
+        let mut next = self.newest.get(&place).copied();
+        while let Some(fresh) = next {
+            self.found.push(At(Where::Fresh(fresh)));
+            next = self.fresh[fresh.part].about[fresh.number].1;
+        }
+        self.found[older..].reverse();
+    }
+
+    /// Hands on everything that changed.
+    pub(super) fn drain(&mut self, parts: &mut Parts) {
+        self.drains += 1;
+        for (fresh, part) in self.fresh.iter_mut().zip(&mut *parts) {
+            for (seen, (place, _)) in fresh.seen.iter().zip(fresh.about.drain(..)) {
+                if !is_done(seen) {
+                    let (seen, has_changed) = (seen.clone(), false);
+                    self.order.push_back(place);
+                    if seen.end.is_some() {
+                        let until = self.drains + FAILED_STAYS;
+                        self.leaving.push_back((until, place));
+                    }
+                    let kept = self.kept.entry(place);
+                    kept.or_default().push(Kept { seen, has_changed });
+                }
+            }
+            let mut seen = std::mem::take(&mut fresh.seen);
+            if part.is_empty() {
+                std::mem::swap(part, &mut seen);
+            }
+            part.append(&mut seen);
+            self.spare.give(seen);
+        }
+        self.newest.clear();
+        self.drain_kept(parts);
+        self.forget();
+    }
+
+    fn drain_kept(&mut self, parts: &mut Parts) {
+        for place in self.changed.drain(..) {
+            let Some(kept) = self.kept.get_mut(&place) else {
+                continue;
+            };
+            for mut span in std::mem::take(kept) {
+                if !std::mem::take(&mut span.has_changed) {
+                    kept.push(span);
+                    continue;
+                }
+                let part = &mut parts[shard(&span.seen.key) % self.fresh.len()];
+                if is_done(&span.seen) {
+                    part.push(span.seen);
+                    continue;
+                }
+                part.push(span.seen.clone());
+                if span.seen.end.is_some() {
+                    let until = self.drains + FAILED_STAYS;
+                    self.leaving.push_back((until, place));
+                }
+                kept.push(span);
+            }
+            if kept.is_empty() {
+                self.kept.remove(&place);
+            }
+        }
+    }
+
+    fn forget(&mut self) {
+        while let Some((drain, place)) = self.leaving.pop_front() {
+            if drain > self.drains && self.leaving.len() < MAX_FAILED {
+                self.leaving.push_front((drain, place));
+                break;
+            }
+            if let Some(kept) = self.kept.get_mut(&place) {
+                kept.retain(|span| span.seen.end.is_none());
+                if kept.is_empty() {
+                    self.kept.remove(&place);
+                }
+            }
+        }
+        while self.kept.len() > MAX_OPEN {
+            let Some(place) = self.order.pop_front() else {
+                break;
+            };
+            if self.kept.remove(&place).is_some() {
+                self.evicted += 1;
+            }
+        }
+        // Places that were left since would pile up behind one that stays open.
+        if self.order.len() > 4 * MAX_OPEN {
+            self.order.retain(|place| self.kept.contains_key(place));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::model::{End, Moment, Precision, SpanKey};
+
+    const PARTS: usize = 3;
+
+    fn spans() -> Spans {
+        Spans::new(PARTS, Arc::default())
+    }
+
+    fn moment(second: i64) -> Moment {
+        let at = DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap();
+        let precision = Precision::Second;
+        Moment { at, precision }
+    }
+
+    /// A span whose place is its number; both seconds are those of its lines.
+    fn span(number: usize, start: Option<i64>, end: Option<(i64, Outcome)>) -> Observation {
+        let key = SpanKey {
+            log_id: format!("{number:08x}").into(),
+            scope: "ta-1".into(),
+        };
+        let mut seen = Observation::new(key, "test");
+        seen.start = start.map(moment);
+        seen.end = end.map(|(second, outcome)| End {
+            moment: moment(second),
+            outcome,
+            reported_us: None,
+            error_type: None,
+            error_message: None,
+        });
+        seen
+    }
+
+    fn take_in(spans: &mut Spans, number: usize, seen: Observation) {
+        let place = number as Place;
+        match spans.find(place, &seen) {
+            Some(at) => spans.change(at).0.merge(seen),
+            None => spans.add(place, seen),
+        }
+    }
+
+    fn drained(spans: &mut Spans) -> Vec<Observation> {
+        let mut parts = vec![Vec::new(); PARTS];
+        spans.drain(&mut parts);
+        for (number, part) in parts.iter().enumerate() {
+            let is_there = |seen: &Observation| shard(&seen.key) % PARTS == number;
+            assert!(part.iter().all(is_there));
+        }
+        assert_eq!(spans.changed(), 0);
+        parts.concat()
+    }
+
+    #[test]
+    fn a_span_is_handed_on_whenever_it_has_changed_until_it_has_ended() {
+        let mut spans = spans();
+        (0..9).for_each(|number| take_in(&mut spans, number, span(number, Some(0), None)));
+        assert_eq!(spans.changed(), 9);
+        assert_eq!(drained(&mut spans).len(), 9);
+        assert_eq!(drained(&mut spans).len(), 0);
+
+        let end = Some((2, Outcome::Completed));
+        take_in(&mut spans, 4, span(4, None, end));
+        assert_eq!(spans.changed(), 1);
+        assert_eq!(drained(&mut spans), [span(4, Some(0), end)]);
+        assert_eq!(spans.kept.len(), 8);
+
+        // Known no longer: the store knows it.
+        take_in(&mut spans, 4, span(4, None, end));
+        assert_eq!(drained(&mut spans), [span(4, None, end)]);
+    }
+
+    #[test]
+    fn an_end_finds_the_span_that_began_last_before_it_wherever_that_is() {
+        let mut spans = spans();
+        take_in(&mut spans, 0, span(0, Some(0), None));
+        drained(&mut spans);
+        take_in(&mut spans, 0, span(0, Some(100), None));
+        take_in(&mut spans, 0, span(0, Some(200), None));
+        assert_eq!(spans.changed(), 2);
+        for (start, end) in [(100, 101), (0, 1), (200, 201)] {
+            let at = spans.find(0, &span(0, None, Some((end, Outcome::Completed))));
+            assert_eq!(spans.get(at.unwrap()).start, Some(moment(start)));
+        }
+        let last = spans.last(0, |seen| seen.start != Some(moment(200)));
+        assert_eq!(spans.get(last.unwrap()).start, Some(moment(100)));
+        take_in(&mut spans, 0, span(0, None, Some((1, Outcome::Completed))));
+        let starts = drained(&mut spans).into_iter().map(|seen| seen.start);
+        assert_eq!(starts.flatten().count(), 3);
+        assert_eq!(spans.kept[&0].len(), 2);
+    }
+
+    #[test]
+    fn failed_spans_stay_for_their_traceback_and_no_more_than_may_stay() {
+        let mut spans = spans();
+        for number in 0..=MAX_FAILED {
+            let end = Some((0, Outcome::Failed));
+            take_in(&mut spans, number, span(number, None, end));
+        }
+        assert_eq!(drained(&mut spans).len(), MAX_FAILED + 1);
+        assert_eq!(spans.kept.len(), MAX_FAILED);
+        (0..FAILED_STAYS).for_each(|_| assert!(drained(&mut spans).is_empty()));
+        assert_eq!(spans.kept.len(), 0);
+    }
+
+    #[test]
+    fn the_oldest_of_too_many_open_spans_leave() {
+        let mut spans = spans();
+        for number in 0..MAX_OPEN + 5 {
+            take_in(&mut spans, number, span(number, Some(0), None));
+        }
+        assert_eq!(drained(&mut spans).len(), MAX_OPEN + 5);
+        assert_eq!((spans.evicted(), spans.kept.len()), (5, MAX_OPEN));
+    }
+}
