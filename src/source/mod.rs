@@ -39,7 +39,7 @@ use crate::store::Checkpoint;
 /// enough that decoding one piece does not hold up the other tasks of its thread.
 pub const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Pieces waiting between the sources and the decoder: 16 × 64 KiB keeps memory at a megabyte.
+/// Pieces waiting between the sources and the decoder: a megabyte of them, or four of a file on standard input.
 pub const INPUT_QUEUE: usize = 16;
 
 /// One ordered stream of log lines: a pipe, a file, one run of a command. Numbers are never reused.

@@ -8,7 +8,11 @@ use bytes::Bytes;
 use tokio::sync::mpsc::WeakSender;
 use tokio::sync::oneshot;
 
-use super::{CHUNK_BYTES, Input, Outlet, SourceError, SourceState, StreamId};
+use super::{Input, Outlet, SourceError, SourceState, StreamId};
+
+/// What one read takes at most. A pipe gives less; a file fills it, and each read is one handing over of work from
+/// thread to thread.
+const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Reads standard input to its end.
 #[derive(Debug)]
@@ -101,7 +105,7 @@ impl Chunk {
     fn new(home: &Arc<Buffers>) -> Self {
         let free = home.lock().unwrap_or_else(PoisonError::into_inner).pop();
         Self {
-            buffer: free.unwrap_or_else(|| vec![0; CHUNK_BYTES]),
+            buffer: free.unwrap_or_else(|| vec![0; BUFFER_BYTES]),
             filled: 0,
             home: Arc::clone(home),
         }
