@@ -287,3 +287,20 @@ impl Store for SqliteStore {
         self.writer.close().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_question_that_takes_too_long_is_given_up_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&dir.path().join("beacon.db"))
+            .await
+            .unwrap();
+        let never = std::future::pending::<sqlx::Result<()>>();
+        let err = store.read("look", never).await.unwrap_err();
+        assert!(matches!(err, StoreError::TooLong { .. }), "{err}");
+        assert!(err.is_transient());
+    }
+}
