@@ -47,6 +47,8 @@ halt() {
 }
 trap halt EXIT
 tar -C "$root" -xf "$clean"
+# Users of the container must get in: a folder of mktemp is its owner's alone.
+chmod 755 "$root"
 install -m 644 examples/demo/modal.log "$root/srv/modal.log"
 
 say "booting"
