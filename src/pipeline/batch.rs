@@ -24,9 +24,10 @@ pub(super) async fn run(
     outlets: Vec<mpsc::Sender<Part>>,
     ledger: Arc<Ledger>,
     limits: BatchLimits,
-    (spare, stats): (Arc<Spare>, Arc<Stats>),
+    spare: Arc<Spare>,
+    stats: Arc<Stats>,
 ) -> Result<(), SinkError> {
-    let mut stage = Stage::new(outlets, ledger, limits, (spare, stats));
+    let mut stage = Stage::new(outlets, ledger, limits, spare, stats);
     loop {
         let due = stage.due;
         stage.pulse.rest();
@@ -87,7 +88,8 @@ impl Stage {
         outlets: Vec<mpsc::Sender<Part>>,
         ledger: Arc<Ledger>,
         limits: BatchLimits,
-        (spare, stats): (Arc<Spare>, Arc<Stats>),
+        spare: Arc<Spare>,
+        stats: Arc<Stats>,
     ) -> Self {
         let parts = outlets.len();
         Self {

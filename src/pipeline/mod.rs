@@ -107,14 +107,20 @@ impl Pipeline {
         let (input, inbox) = mpsc::channel(INPUT_QUEUE);
         let mut tasks = tokio::task::JoinSet::new();
         let spare = Arc::new(Spare::default());
-        let shared = (Arc::clone(&spare), Arc::clone(&stats));
-        let (outlets, ledger) = sink::spawn(&mut tasks, store, &spool, shared)?;
+        let (outlets, ledger) = sink::spawn(
+            &mut tasks,
+            store,
+            &spool,
+            Arc::clone(&spare),
+            Arc::clone(&stats),
+        )?;
         tasks.spawn(batch::run(
             inbox,
             outlets,
             ledger,
             limits,
-            (spare, Arc::clone(&stats)),
+            spare,
+            Arc::clone(&stats),
         ));
         Ok(Self {
             input,

@@ -110,7 +110,8 @@ pub(super) fn spawn(
     tasks: &mut JoinSet<Result<(), SinkError>>,
     store: Arc<dyn Store>,
     spool: &Spool,
-    (spare, stats): (Arc<Spare>, Arc<Stats>),
+    spare: Arc<Spare>,
+    stats: Arc<Stats>,
 ) -> Result<(Vec<mpsc::Sender<Part>>, Arc<Ledger>), SinkError> {
     let ledger = Arc::clone(&stats.ledger);
     let writers = store.writers().max(1);

@@ -136,6 +136,9 @@ fn failed_spans_stay_for_their_traceback_and_no_more_than_may_stay() {
     }
     assert_eq!(drained(&mut spans).len(), MAX_FAILED + 1);
     assert_eq!(spans.kept.len(), MAX_FAILED);
+    let (oldest, newest) = (0, MAX_FAILED as Place);
+    assert!(spans.last(oldest, |_| true).is_none());
+    assert!(spans.last(newest, |_| true).is_some());
     (0..FAILED_STAYS).for_each(|_| assert!(drained(&mut spans).is_empty()));
     assert_eq!(spans.kept.len(), 0);
 }
