@@ -262,15 +262,19 @@ impl StatsSnapshot {
             took.as_secs_f64(),
             rate
         );
+        // A run can end what an earlier one left open: a number of spans in some state falls then.
         let spans: Vec<String> = [
-            ("completed", stats.completed),
-            ("failed", stats.failed),
-            ("timed out", stats.timeout),
-            ("still open", stats.open),
+            ("completed", "completed", stats.completed),
+            ("failed", "failed", stats.failed),
+            ("timed out", "timed out", stats.timeout),
+            ("still open", "open", stats.open),
         ]
-        .iter()
-        .filter(|(_, count)| *count != 0)
-        .map(|(word, count)| format!("{count} {word}"))
+        .into_iter()
+        .filter(|(.., change)| *change != 0)
+        .map(|(more, fewer, change)| match change {
+            ..0 => format!("{} no longer {fewer}", change.unsigned_abs()),
+            _ => format!("{change} {more}"),
+        })
         .collect();
         let changes = if spans.is_empty() {
             "nothing new".to_owned()
@@ -302,5 +306,25 @@ impl StatsSnapshot {
             let _ = writeln!(text, "of note  {}", oddities.join(", "));
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_says_what_an_earlier_run_left_open_and_this_one_ended() {
+        let stats = StatsSnapshot {
+            updated: 13,
+            completed: 1,
+            timeout: 12,
+            open: -13,
+            ..StatsSnapshot::default()
+        };
+        let summary = stats.summary(Duration::from_secs(1));
+        let stored =
+            "stored   0 new spans, 13 changed: 1 completed, 12 timed out, 13 no longer open\n";
+        assert!(summary.contains(stored), "{summary}");
     }
 }
