@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use aho_corasick::packed::{Config, MatchKind, Searcher};
 use aho_corasick::{AhoCorasick, Input};
 use memchr::{memchr2, memrchr2};
+use simdutf8::basic::from_utf8;
 
 use crate::{trace_line, traceback};
 
@@ -221,7 +222,7 @@ impl Framer {
         let base = self.counts.bytes;
         self.counts.bytes += bytes.len() as u64;
         self.counts.lines += count_lines(bytes);
-        let text = std::str::from_utf8(bytes).ok();
+        let text = from_utf8(bytes).ok();
         if text.is_none() {
             self.counts.invalid_utf8 += invalid_sequences(bytes);
         }

@@ -6,6 +6,7 @@
 //!
 //! The grammar is described in `docs/grammar.md`.
 
+mod bytes;
 mod decoder;
 mod envelope;
 mod error;
@@ -26,6 +27,7 @@ mod trace_line;
 mod traceback;
 mod values;
 
+pub use bytes::every_byte;
 pub use decoder::{Counts, Decoder, Limits};
 pub use envelope::Form;
 pub use error::{LineError, LineErrorKind};

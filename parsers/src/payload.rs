@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr_iter, memrchr};
 
+use crate::bytes::Class;
 use crate::fields::{Fields, Value};
 use crate::values::{bare, quoted};
 
@@ -89,15 +90,15 @@ pub(crate) fn begins_common_key(word: &str) -> bool {
             .any(|key| key.starts_with(word))
 }
 
-pub(crate) const fn is_key_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
+pub(crate) fn is_key_byte(byte: u8) -> bool {
+    const IN_KEYS: Class = Class::alphanumeric_or(b"_.-");
+    IN_KEYS.has(byte)
 }
 
 /// What an emitter prints without quotes.
 fn is_simple(value: &str) -> bool {
-    value.bytes().all(|b| {
-        b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'/' | b'@' | b'+' | b'-')
-    })
+    const SIMPLE: Class = Class::alphanumeric_or(b"_.:/@+-");
+    value.bytes().all(|byte| SIMPLE.has(byte))
 }
 
 fn field_value<'a>(name: &str, text: &'a str, unclosed: &mut usize) -> (Value<'a>, &'a str) {

@@ -9,27 +9,23 @@ use serde::Serialize;
 use crate::fields::Fields;
 
 /// One finding in the stream.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Record<'a> {
     /// Stream offset just behind the (last) line that the record was read from.
     pub end_offset: u64,
     /// What the line was wrapped in.
-    pub envelope: Envelope<'a>,
+    pub envelope: &'a Envelope<'a>,
     /// What the line said.
     pub body: Body<'a>,
 }
 
 /// What a record holds.
-#[derive(Debug, Clone, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every record is a trace line, and a box would cost an allocation for each"
-)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Body<'a> {
     /// A line of the trace grammar.
-    Trace(TraceLine<'a>),
+    Trace(&'a TraceLine<'a>),
     /// A Python traceback that followed a failure in the same container.
-    Traceback(Traceback<'a>),
+    Traceback(&'a Traceback<'a>),
 }
 
 /// What stood before (or, in JSON, around) a message.

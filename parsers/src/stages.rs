@@ -68,12 +68,7 @@ impl Stages {
         for line in message.trim_end_matches(['\n', '\r']).split(['\n', '\r']) {
             self.counts.lines += 1;
             self.advance(start, sink);
-            self.message(
-                envelope.clone(),
-                &text::clean(line),
-                (start, start + 1),
-                sink,
-            );
+            self.message(envelope, &text::clean(line), (start, start + 1), sink);
         }
     }
 
@@ -89,10 +84,10 @@ impl Stages {
         } = envelope::open(&cleaned);
         if form == Form::Json && message.contains('\n') {
             for message in message.split('\n') {
-                self.message(envelope.clone(), message, span, sink);
+                self.message(&envelope, message, span, sink);
             }
         } else {
-            self.message(envelope, &message, span, sink);
+            self.message(&envelope, &message, span, sink);
         }
         if self.waiting.is_empty() && self.tracebacks.is_empty() {
             Want::Marked
@@ -118,17 +113,17 @@ impl Stages {
 
     fn message(
         &mut self,
-        envelope: Envelope<'_>,
+        envelope: &Envelope<'_>,
         message: &str,
         span: Span,
         sink: &mut impl FnMut(Record<'_>),
     ) {
-        match glue::split(&envelope, message) {
+        match glue::split(envelope, message) {
             None => self.piece(envelope, message, span, sink),
             Some(pieces) => {
                 self.counts.glued += 1.max(pieces.len() as u64 - 1);
                 for piece in pieces {
-                    self.piece(piece.envelope, &piece.message, span, sink);
+                    self.piece(&piece.envelope, &piece.message, span, sink);
                 }
             }
         }
@@ -137,22 +132,22 @@ impl Stages {
     /// One line without its envelope.
     fn piece(
         &mut self,
-        envelope: Envelope<'_>,
+        envelope: &Envelope<'_>,
         message: &str,
         span: Span,
         sink: &mut impl FnMut(Record<'_>),
     ) {
         let header = header::find(message);
-        if self.is_rest(&envelope, message, header, span, sink) {
+        if self.is_rest(envelope, message, header, span, sink) {
             return;
         }
         match header {
             Header::At(start) => self.trace_line(envelope, message, start, span, sink),
             Header::Quoted(_) => {
                 self.counts.quoted += 1;
-                self.other(&envelope, message, span, sink);
+                self.other(envelope, message, span, sink);
             }
-            Header::Absent => self.other(&envelope, message, span, sink),
+            Header::Absent => self.other(envelope, message, span, sink),
         }
     }
 
@@ -209,13 +204,13 @@ impl Stages {
     /// A header stands where one can.
     fn trace_line(
         &mut self,
-        envelope: Envelope<'_>,
+        envelope: &Envelope<'_>,
         message: &str,
         start: usize,
         span: Span,
         sink: &mut impl FnMut(Record<'_>),
     ) {
-        let ended = self.tracebacks.end(&envelope);
+        let ended = self.tracebacks.end(envelope);
         // A traceback that had its failure is older than this line; one that lacks it may belong here.
         let (older, open) = match ended {
             Some(open) if open.failed => (Some(open), None),
@@ -224,8 +219,8 @@ impl Stages {
         if let Some(open) = older {
             self.traceback(&open, sink);
         }
-        let cut = match trace_line::parse_at(message, start) {
-            Ok(line) => match rejoin::cut(&line) {
+        let cut = match &trace_line::parse_at(message, start) {
+            Ok(line) => match rejoin::cut(line) {
                 Some(cut) => Some(cut),
                 None => {
                     let failed = matches!(line.phase, Phase::Failed | Phase::TimedOut);
@@ -243,7 +238,7 @@ impl Stages {
             self.traceback(&open, sink);
         }
         match cut {
-            Some(cut) => self.hold(Half::new(&envelope, message, cut, span, self.seen), sink),
+            Some(cut) => self.hold(Half::new(envelope, message, cut, span, self.seen), sink),
             None => self.counts.rejected += 1,
         }
     }
@@ -286,9 +281,9 @@ impl Stages {
         let Header::At(start) = header::find(&half.message) else {
             return;
         };
-        match trace_line::parse_at(&half.message, start) {
+        match &trace_line::parse_at(&half.message, start) {
             Ok(line) => {
-                self.trace(half.envelope.clone(), line, (half.start, half.end), sink);
+                self.trace(&half.envelope, line, (half.start, half.end), sink);
             }
             Err(error) if error.kind == LineErrorKind::NoHeader => {}
             Err(_) => self.counts.rejected += 1,
@@ -297,15 +292,15 @@ impl Stages {
 
     fn trace(
         &mut self,
-        envelope: Envelope<'_>,
-        line: TraceLine<'_>,
+        envelope: &Envelope<'_>,
+        line: &TraceLine<'_>,
         (start, end): Span,
         sink: &mut impl FnMut(Record<'_>),
     ) {
         self.counts.trace_lines += 1;
         match line.phase {
-            Phase::Failed | Phase::TimedOut => self.tracebacks.failed(&envelope, start),
-            Phase::Started { .. } | Phase::Succeeded => self.tracebacks.cleared(&envelope),
+            Phase::Failed | Phase::TimedOut => self.tracebacks.failed(envelope, start),
+            Phase::Started { .. } | Phase::Succeeded => self.tracebacks.cleared(envelope),
             Phase::Step { .. } => {}
         }
         sink(Record {
@@ -323,8 +318,8 @@ impl Stages {
         self.counts.tracebacks += 1;
         sink(Record {
             end_offset: open.end,
-            envelope: open.envelope.clone(),
-            body: Body::Traceback(open.traceback()),
+            envelope: &open.envelope,
+            body: Body::Traceback(&open.traceback()),
         });
     }
 

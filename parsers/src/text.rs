@@ -5,14 +5,13 @@
 use std::borrow::Cow;
 use std::str::Chars;
 
+use crate::bytes::every_byte;
+
 const ESC: char = '\u{1b}';
 
 /// Removes terminal control from a line; borrows when there is none.
 pub(crate) fn clean(line: &str) -> Cow<'_, str> {
-    if !line
-        .bytes()
-        .fold(false, |found, byte| found | needs_care(byte))
-    {
+    if every_byte(line.as_bytes(), is_plain) {
         return Cow::Borrowed(line);
     }
     let mut out = String::with_capacity(line.len());
@@ -31,9 +30,9 @@ pub(crate) fn clean(line: &str) -> Cow<'_, str> {
 }
 
 /// 0xC2 leads the two-byte forms of the C1 controls (and of some printable Latin letters, which the
-/// slow path keeps). A fold without early exit is what the compiler turns into vector code.
-const fn needs_care(byte: u8) -> bool {
-    (byte < 0x20 && byte != b'\t') || byte == 0x7f || byte == 0xc2
+/// slow path keeps).
+const fn is_plain(byte: u8) -> bool {
+    (byte >= 0x20 || byte == b'\t') && byte != 0x7f && byte != 0xc2
 }
 
 /// `strings_end` remembers that a control string had no end in this line: then no later one has.

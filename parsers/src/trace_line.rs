@@ -9,6 +9,7 @@ use nom::Parser;
 use nom::bytes::complete::tag;
 use nom::character::complete::{char, space0};
 
+use crate::bytes::Class;
 use crate::error::{LineError, LineErrorKind};
 use crate::header::{self, Header};
 use crate::payload;
@@ -100,16 +101,21 @@ pub(crate) fn header(text: &str) -> Result<(&str, &str), LineError> {
 
 /// Letters, digits, `_` and `-`, by bytes: a scan by characters shows in the time for a line.
 fn id(input: &str) -> Parsed<'_, &str> {
-    let word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-    let end = input.bytes().take_while(word).count();
+    const IN_IDS: Class = Class::alphanumeric_or(b"_-");
+    let end = input.bytes().take_while(|byte| IN_IDS.has(*byte)).count();
     let (id, rest) = input.split_at_checked(end).ok_or(nom::Err::Error(()))?;
     Ok((rest, id))
 }
 
 /// Hexadecimal ids compare without case; words keep theirs.
 fn normal_id(id: &str) -> Cow<'_, str> {
-    let hex = id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-    if hex && id.bytes().any(|b| b.is_ascii_uppercase()) {
+    const IN_LOWER_HEX: Class = Class::of(b"0123456789abcdef-");
+    let has_upper = id.bytes().any(|byte| !IN_LOWER_HEX.has(byte));
+    if has_upper
+        && id
+            .bytes()
+            .all(|byte| IN_LOWER_HEX.has(byte.to_ascii_lowercase()))
+    {
         Cow::Owned(id.to_ascii_lowercase())
     } else {
         Cow::Borrowed(id)

@@ -6,11 +6,14 @@ use std::borrow::Cow;
 
 use memchr::memchr_iter;
 
+use crate::bytes::every_byte;
 use crate::record::{Envelope, Precision, Timestamp};
 use crate::timestamp;
 
 /// `YYYY-MM-DD HH:MM:SS` has its first colon here.
 const COLON: usize = 13;
+/// Modal's ids are so many letters and digits.
+const ULID: usize = 26;
 
 /// A prefix and the text behind it.
 pub(crate) struct Prefix<'a> {
@@ -68,10 +71,16 @@ fn id(text: &str) -> Option<(&str, &str)> {
         return None;
     }
     let word = bytes.get(3..)?;
-    let end = 3 + word
-        .iter()
-        .position(|b| !b.is_ascii_alphanumeric())
-        .unwrap_or(word.len());
+    let ulid = word
+        .first_chunk::<ULID>()
+        .filter(|_| word.get(ULID) == Some(&b' '));
+    let end = if ulid.is_some_and(|ulid| every_byte(ulid, |b| b.is_ascii_alphanumeric())) {
+        ULID
+    } else {
+        let end = word.iter().position(|b| !b.is_ascii_alphanumeric());
+        end.unwrap_or(word.len())
+    };
+    let end = 3 + end;
     let id = text.get(..end).filter(|_| end > 3)?;
     let tail = text.get(end..)?;
     Some((

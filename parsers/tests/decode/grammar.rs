@@ -12,8 +12,8 @@ fn read(message: &str) -> String {
     match parse_message(message) {
         Ok(line) => print(&Record {
             end_offset: 0,
-            envelope: beacon_parsers::Envelope::default(),
-            body: beacon_parsers::Body::Trace(line),
+            envelope: &beacon_parsers::Envelope::default(),
+            body: beacon_parsers::Body::Trace(&line),
         }),
         Err(error) => error.to_string(),
     }
@@ -207,7 +207,7 @@ proptest! {
         let mut decoder = beacon_parsers::Decoder::new();
         decoder.push(line.as_bytes(), &mut |record| {
             let beacon_parsers::Body::Trace(line) = record.body else { return };
-            read.push((line.id.to_string(), line.fields.into_owned()));
+            read.push((line.id.to_string(), line.fields.clone().into_owned()));
         });
         let text = Value::Text(text.into());
         let fields = [("a", text.clone()), ("error", text), ("b", Value::Int(1))];

@@ -37,7 +37,7 @@ fn run<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<String>, Counts) {
 
 /// One record on one line (a traceback on several).
 pub(crate) fn print(record: &Record<'_>) -> String {
-    let mut out = envelope(&record.envelope);
+    let mut out = envelope(record.envelope);
     match &record.body {
         Body::Trace(line) => {
             let phase = match &line.phase {
