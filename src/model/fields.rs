@@ -32,15 +32,14 @@ impl Fields {
     /// Enters a value, in the place of an earlier one of the same key.
     pub fn insert(&mut self, key: impl Into<SmolStr>, value: Value) {
         let key = key.into();
+        // Many spans have one, and the usual first growth is for four.
+        if self.0.is_empty() {
+            self.0 = vec![(key, value)];
+            return;
+        }
         match self.find(&key) {
             Ok(at) => self.0[at].1 = value,
-            Err(at) => {
-                // Many spans have one, and the usual first growth is for four.
-                if self.0.is_empty() {
-                    self.0.reserve_exact(1);
-                }
-                self.0.insert(at, (key, value));
-            }
+            Err(at) => self.0.insert(at, (key, value)),
         }
     }
 

@@ -89,10 +89,15 @@ impl SpanKey {
         }
     }
 
+    /// Bytes 0-5 of every span id of this key.
+    pub fn log_id_bytes(&self) -> [u8; 6] {
+        log_id_bytes(&self.log_id)
+    }
+
     /// Bytes 0-10, version and variant in place, the rest zero.
     fn prefix(&self) -> [u8; 16] {
         let mut bytes = [0; 16];
-        bytes[..6].copy_from_slice(&log_id_bytes(&self.log_id));
+        bytes[..6].copy_from_slice(&self.log_id_bytes());
         let scope = xxh3_64(self.scope.as_bytes()).to_be_bytes();
         bytes[6..11].copy_from_slice(&scope[..5]);
         *Builder::from_custom_bytes(bytes).as_uuid().as_bytes()
@@ -118,11 +123,18 @@ fn log_id_bytes(log_id: &str) -> [u8; 6] {
     let hash = xxh3_64(log_id.as_bytes()).to_be_bytes();
     let mut bytes = [0; 6];
     bytes.copy_from_slice(&hash[..6]);
-    let is_hex = log_id.len() == 8 && log_id.bytes().all(|b| b.is_ascii_hexdigit());
-    if let (true, Ok(number)) = (is_hex, u32::from_str_radix(log_id, 16)) {
+    if let Some(number) = eight_digits(log_id) {
         bytes[..4].copy_from_slice(&number.to_be_bytes());
     }
     bytes
+}
+
+/// The number that eight hex digits write.
+fn eight_digits(text: &str) -> Option<u32> {
+    let digits: &[u8; 8] = text.as_bytes().try_into().ok()?;
+    digits.iter().try_fold(0, |number, digit| {
+        Some(number << 4 | char::from(*digit).to_digit(16)?)
+    })
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod region;
 mod row;
 mod span;
 
+pub use beacon_parsers::every_byte;
 pub use execution::{Execution, ExecutionLink, Job, LossEntry, Tally};
 pub use fields::Fields;
 pub use identity::{SpanKey, log_id_range, span_id_of_otlp};

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 
+use beacon_parsers::every_byte;
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer as _};
 use uuid::Uuid;
@@ -70,15 +71,21 @@ impl Metadata<'_> {
                 let _ = serde_json::Serializer::new(json).collect_map(pairs);
             }
             Self::Observation(seen) => {
-                let mut before = b'{';
+                let start = json.len();
                 let Ok(()) = seen.each_metadata::<Infallible>(|key, value| {
-                    json.push(std::mem::replace(&mut before, b','));
                     match value {
-                        Said::Field(_) => write_text(json, key),
+                        Said::Field(_) => {
+                            json.push(b',');
+                            write_text(json, key);
+                            json.push(b':');
+                        }
                         // Our own keys.
-                        _ => write_plain(json, key),
+                        _ => {
+                            json.extend_from_slice(b",\"");
+                            json.extend_from_slice(key.as_bytes());
+                            json.extend_from_slice(b"\":");
+                        }
                     }
-                    json.push(b':');
                     match value {
                         Said::Word(word) => write_plain(json, word),
                         Said::Text(text) => write_text(json, text),
@@ -89,6 +96,8 @@ impl Metadata<'_> {
                     }
                     Ok(())
                 });
+                // Every observation has a key at least, so there is a comma to replace.
+                json[start] = b'{';
                 json.push(b'}');
             }
         }
@@ -100,14 +109,10 @@ fn write_any(json: &mut Vec<u8>, value: &impl Serialize) {
     let _ = serde_json::to_writer(json, value);
 }
 
-/// Ids and names have nothing to escape. All bytes are looked at, without an early end, which is what the
-/// compiler turns into vector code.
+/// Ids and names have nothing to escape.
 fn write_text(json: &mut Vec<u8>, text: &str) {
     let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    let plain = text
-        .bytes()
-        .fold(true, |plain, byte| plain & is_plain(byte));
-    if plain {
+    if every_byte(text.as_bytes(), is_plain) {
         write_plain(json, text);
     } else {
         write_any(json, &text);

@@ -79,7 +79,7 @@ impl Stream {
         self.fed = None;
         let pairer = &mut self.pairer;
         self.decoder
-            .flush(&mut |record| pairer.observe(&record, now));
+            .flush(&mut |record| pairer.observe(record, now));
         self.count(stats);
     }
 
@@ -126,7 +126,7 @@ impl Streams {
         let pairer = &mut stream.pairer;
         stream
             .decoder
-            .push(bytes, &mut |record| pairer.observe(&record, now));
+            .push(bytes, &mut |record| pairer.observe(record, now));
         stream.count(stats);
     }
 
@@ -154,7 +154,7 @@ impl Streams {
             stream
                 .decoder
                 .push_message(envelope, &message.text, &mut |record| {
-                    pairer.observe(&record, now);
+                    pairer.observe(record, now);
                 });
         }
         stream.count(stats);
@@ -171,7 +171,7 @@ impl Streams {
     ) -> Option<Checkpoint> {
         let mut stream = self.open.remove(id)?;
         let pairer = &mut stream.pairer;
-        let mut sink = |record: Record<'_>| pairer.observe(&record, now);
+        let mut sink = |record: Record<'_>| pairer.observe(record, now);
         if whole {
             stream.decoder.finish(&mut sink);
         } else {

@@ -1,6 +1,6 @@
 //! One trace line as an observation of its span: which column, context or payload key each part of it is.
 //!
-//! What lines repeat (containers, names, models) is cleaned once and shared.
+//! What lines repeat (containers, names, models, regions) is cleaned once and shared.
 
 use std::borrow::Cow;
 
@@ -19,6 +19,8 @@ pub(super) struct Reader {
     source: SmolStr,
     containers: Memory<SmolStr>,
     names: Memory<(SmolStr, SmolStr)>,
+    /// Models and regions.
+    words: Memory<SmolStr>,
 }
 
 impl Reader {
@@ -27,16 +29,21 @@ impl Reader {
             source,
             containers: Memory::new(),
             names: Memory::new(),
+            words: Memory::new(),
         }
     }
 
-    /// What a line says of its span, but not yet where that ran: see [`Self::locate`].
-    pub(super) fn observation(&mut self, line: &TraceLine<'_>, moment: Moment) -> Observation {
+    /// The span of a line, of which nothing is known yet but its log id.
+    pub(super) fn observation(&self, line: &TraceLine<'_>) -> Observation {
         let key = SpanKey {
             log_id: SmolStr::new(&line.id),
             scope: SmolStr::default(),
         };
-        let mut seen = Observation::new(key, self.source.clone());
+        Observation::new(key, self.source.clone())
+    }
+
+    /// Enters what a line says of its span, but not yet where that ran: see [`Self::locate`].
+    pub(super) fn read(&mut self, seen: &mut Observation, line: &TraceLine<'_>, moment: Moment) {
         match &line.phase {
             Phase::Started { name } => {
                 seen.name = Some(self.names.get(name, service_and_operation));
@@ -47,18 +54,49 @@ impl Reader {
             Phase::TimedOut => seen.end = Some(end(line, moment, Outcome::Timeout)),
             Phase::Step { text } => {
                 let fields = line.fields.iter();
-                seen.add_step(Step {
+                return seen.add_step(Step {
                     at: moment.at,
                     name: clean(text, MAX_TEXT),
                     fields: fields.map(|(k, v)| (k.to_owned(), json(v))).collect(),
                 });
-                return seen;
             }
         }
         for (name, value) in line.fields.iter() {
-            take_field(&mut seen, name, value);
+            self.take_field(seen, name, value);
         }
-        seen
+    }
+
+    /// Puts a payload field where it belongs: into a column, the context, or `metadata`.
+    fn take_field(&mut self, seen: &mut Observation, name: &str, value: &Value<'_>) {
+        let text = || match value {
+            Value::Text(text) => Some(SmolStr::from(cleaned(text, MAX_TEXT))),
+            Value::Int(number) => Some(SmolStr::from(number.to_string())),
+            _ => None,
+        };
+        let mut word = || match value {
+            Value::Text(word) => Some(self.words.get(word, |word| cleaned(word, MAX_TEXT).into())),
+            _ => text(),
+        };
+        let taken = match name {
+            "model" | "model_id" => word().map(|model| seen.model_id = Some(model)),
+            "region" => word().map(|region| seen.region = Some(region)),
+            "job_id" => text().map(|job| seen.context.job_id = Some(job)),
+            "execution_id" => text()
+                .and_then(|id| id.parse().ok())
+                .map(|id| seen.context.execution_id = Some(id)),
+            "trace_id" => text()
+                .and_then(|id| Uuid::parse_str(&id).ok())
+                .map(|id| seen.context.trace_id = Some(id)),
+            "parent" | "parent_span_id" => text()
+                .and_then(|id| parent_id(&id))
+                .map(|id| seen.context.parent_span_id = Some(id)),
+            // Held by the end of the span in their own columns.
+            "duration" | "error" if seen.end.is_some() => Some(()),
+            _ => None,
+        };
+        if taken.is_none() {
+            seen.fields.insert(name, json(value));
+        }
     }
 
     /// Enters where a line comes from, as far as that is not known of the span that it is joined to.
@@ -150,35 +188,6 @@ fn end(line: &TraceLine<'_>, moment: Moment, outcome: Outcome) -> End {
         reported_us: line.reported_duration_micros().filter(|us| *us >= 0),
         error_type: error_type.map(|text| cleaned(text, MAX_TEXT).into()),
         error_message: error_message.map(|text| clean(text, MAX_TEXT)),
-    }
-}
-
-/// Puts a payload field where it belongs: into a column, the context, or `metadata`.
-fn take_field(seen: &mut Observation, name: &str, value: &Value<'_>) {
-    let text = || match value {
-        Value::Text(text) => Some(SmolStr::from(cleaned(text, MAX_TEXT))),
-        Value::Int(number) => Some(SmolStr::from(number.to_string())),
-        _ => None,
-    };
-    let taken = match name {
-        "model" | "model_id" => text().map(|model| seen.model_id = Some(model)),
-        "region" => text().map(|region| seen.region = Some(region)),
-        "job_id" => text().map(|job| seen.context.job_id = Some(job)),
-        "execution_id" => text()
-            .and_then(|id| id.parse().ok())
-            .map(|id| seen.context.execution_id = Some(id)),
-        "trace_id" => text()
-            .and_then(|id| Uuid::parse_str(&id).ok())
-            .map(|id| seen.context.trace_id = Some(id)),
-        "parent" | "parent_span_id" => text()
-            .and_then(|id| parent_id(&id))
-            .map(|id| seen.context.parent_span_id = Some(id)),
-        // Held by the end of the span in their own columns.
-        "duration" | "error" if seen.end.is_some() => Some(()),
-        _ => None,
-    };
-    if taken.is_none() {
-        seen.fields.insert(name, json(value));
     }
 }
 

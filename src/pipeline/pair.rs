@@ -58,10 +58,10 @@ impl Pairer {
     }
 
     /// Takes in a record that was read at `arrival`.
-    pub(super) fn observe(&mut self, record: &Record<'_>, arrival: DateTime<Utc>) {
-        match &record.body {
-            Body::Trace(line) => self.observe_line(&record.envelope, line, arrival),
-            Body::Traceback(traceback) => self.attach(&record.envelope, traceback),
+    pub(super) fn observe(&mut self, record: Record<'_>, arrival: DateTime<Utc>) {
+        match record.body {
+            Body::Trace(line) => self.observe_line(record.envelope, line, arrival),
+            Body::Traceback(traceback) => self.attach(record.envelope, traceback),
         }
     }
 
@@ -114,7 +114,9 @@ impl Pairer {
                 (Moment { at, precision }, Some(number))
             }
         };
-        let mut seen = self.reader.observation(line, moment);
+        // Observations are large: this one is handed to functions by reference until it has its place.
+        let mut seen = self.reader.observation(line);
+        self.reader.read(&mut seen, line, moment);
         seen.occurrence = occurrence;
         self.resolve_parent(&mut seen, envelope, line);
         let outcome = seen.end.as_ref().map(|end| end.outcome);
@@ -124,7 +126,17 @@ impl Pairer {
             }
             self.last_failed.insert(origin_of(envelope), place);
         }
-        self.take_in(place, seen, envelope);
+        if let Some(at) = self.spans.find(place, &seen) {
+            let (known, is_first) = self.spans.change(at);
+            self.reader.locate(&mut seen, envelope, Some(known));
+            known.merge(seen);
+            self.dirty_bytes += usize::from(is_first) * ROW_OVERHEAD;
+        } else {
+            self.reader.locate(&mut seen, envelope, None);
+            self.unmatched += u64::from(seen.start.is_none());
+            self.dirty_bytes += ROW_OVERHEAD;
+            self.spans.add(place, seen);
+        }
     }
 
     /// A time as a date; lines come in runs of the same second.
@@ -159,20 +171,6 @@ impl Pairer {
             .trace_id
             .get_or_insert(parent.context.trace_id.unwrap_or(span_id));
         seen.fields.remove("parent");
-    }
-
-    fn take_in(&mut self, place: Place, mut seen: Observation, envelope: &Envelope<'_>) {
-        if let Some(at) = self.spans.find(place, &seen) {
-            let (known, is_first) = self.spans.change(at);
-            self.reader.locate(&mut seen, envelope, Some(known));
-            known.merge(seen);
-            self.dirty_bytes += usize::from(is_first) * ROW_OVERHEAD;
-        } else {
-            self.reader.locate(&mut seen, envelope, None);
-            self.unmatched += u64::from(seen.start.is_none());
-            self.dirty_bytes += ROW_OVERHEAD;
-            self.spans.add(place, seen);
-        }
     }
 
     fn attach(&mut self, envelope: &Envelope<'_>, traceback: &Traceback<'_>) {
@@ -247,8 +245,8 @@ mod tests {
         let mut decoder = Decoder::new();
         let mut pairer = pairer();
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        decoder.push(log.as_bytes(), &mut |record| pairer.observe(&record, now));
-        decoder.finish(&mut |record| pairer.observe(&record, now));
+        decoder.push(log.as_bytes(), &mut |record| pairer.observe(record, now));
+        decoder.finish(&mut |record| pairer.observe(record, now));
         drained(&mut pairer)
             .iter()
             .map(Observation::to_span)
@@ -295,7 +293,7 @@ mod tests {
         let mut pairer = pairer();
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         let mut take_in = |pairer: &mut Pairer, log: &str| {
-            decoder.push(log.as_bytes(), &mut |record| pairer.observe(&record, now));
+            decoder.push(log.as_bytes(), &mut |record| pairer.observe(record, now));
         };
         take_in(
             &mut pairer,

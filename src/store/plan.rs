@@ -250,7 +250,8 @@ impl<'a> Incoming<'a> {
         });
         let mut observations: Vec<_> = observations.collect();
         // Stable: what came first is merged first.
-        observations.sort_by_cached_key(|arrived| arrived.first);
+        // As numbers, which compare faster than bytes.
+        observations.sort_by_cached_key(|arrived| arrived.first.as_u128());
         let spans = batch.spans.iter().map(|span| {
             let mut span = span.clone();
             storable::clean_span(&mut span);
@@ -324,7 +325,7 @@ impl<'a> Incoming<'a> {
             let seen = (self.observations.into_iter()).map(|arrived| arrived.seen.into_owned());
             plan_together(&stored, seen, self.spans, self.links)
         };
-        plan.inserts.sort_by_key(|row| row.span_id);
+        plan.inserts.sort_by_key(|row| row.span_id.as_u128());
         plan.updates.sort_by_key(|update| update.id);
         plan
     }

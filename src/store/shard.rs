@@ -9,22 +9,26 @@ use crate::model::SpanKey;
 /// Number of shards: as many writers as the two cores of a small database server keep busy, twice.
 pub const SHARDS: usize = 4;
 
+/// How ids of OpenTelemetry senders begin.
+const NO_LOG_ID: [u8; 6] = [0; 6];
+
 /// The shard of a printed span. A batch whose keys are of one shard never waits for another shard's.
 pub fn shard(key: &SpanKey) -> usize {
-    shard_of_span(key.first_id())
+    match key.log_id_bytes() {
+        NO_LOG_ID => shard_of_span(key.first_id()),
+        log_id => shard_of_bytes(&log_id),
+    }
 }
 
 /// The shard of a row, by its span id.
 pub fn shard_of_span(id: Uuid) -> usize {
-    let bytes = id.as_bytes();
-    // A printed span: its log id, which stays when the rest changes. Ids of OpenTelemetry senders have
-    // zeros there.
-    let (log_id, rest) = bytes.split_at(6);
-    let hash = match log_id {
-        [0, 0, 0, 0, 0, 0] => xxh3_64(rest),
-        _ => xxh3_64(log_id),
-    };
-    hash as usize % SHARDS
+    // A printed span: its log id, which stays when the rest changes.
+    let (log_id, rest) = id.as_bytes().split_at(NO_LOG_ID.len());
+    shard_of_bytes(if log_id == NO_LOG_ID { rest } else { log_id })
+}
+
+fn shard_of_bytes(bytes: &[u8]) -> usize {
+    xxh3_64(bytes) as usize % SHARDS
 }
 
 #[cfg(test)]

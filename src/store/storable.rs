@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use chrono::{DateTime, Datelike, SubsecRound, Utc};
 use serde_json::{Map, Number, Value};
 
-use crate::model::{COLLECTOR, Observation, Row, Span, meta};
+use crate::model::{COLLECTOR, Observation, Row, Span, every_byte, meta};
 
 /// Nesting beyond this is kept as text: the JSON reader gives up at 128 levels.
 const MAX_DEPTH: usize = 60;
@@ -58,11 +58,9 @@ pub(super) fn is_clean(seen: &Observation) -> bool {
         })
 }
 
-/// No text of Postgres can hold a NUL. Looked for without an early end, in vector code: nearly all texts
-/// are short and have none.
+/// No text of Postgres can hold a NUL.
 fn is_text(text: &str) -> bool {
-    text.bytes()
-        .fold(true, |is_text, byte| is_text & (byte != 0))
+    every_byte(text.as_bytes(), |byte| byte != 0)
 }
 
 fn is_in_micros(at: DateTime<Utc>) -> bool {

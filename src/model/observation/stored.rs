@@ -165,11 +165,14 @@ impl Observation {
             self.fields.iter().peekable()
         };
         let mut put = |key: &str, value: Option<Said<'_>>| -> Result<(), E> {
+            let Some(value) = value else {
+                return Ok(());
+            };
             while let Some((name, field)) = fields.next_if(|(name, _)| in_jsonb(name, key).is_lt())
             {
                 show(name, Said::Field(field))?;
             }
-            value.map_or(Ok(()), |value| show(key, value))
+            show(key, value)
         };
         let truth = |is_true: bool| is_true.then_some(Said::Truth);
         let end = self.end.as_ref();
