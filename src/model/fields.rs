@@ -1,11 +1,12 @@
 //! The keys and values of a payload, sorted by key: a handful at most, side by side in memory, where a
-//! tree would take a page for one.
+//! tree would take a page for one. Many spans have one, which needs no memory of its own.
 
 use std::cmp::Ordering;
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 /// The order of keys in `jsonb`, the shorter one first: in it Postgres has nothing to sort, which is a twentieth
@@ -16,7 +17,7 @@ pub(super) fn in_jsonb(a: &str, b: &str) -> Ordering {
 
 /// Keys, each once, and their values.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Fields(Vec<(SmolStr, Value)>);
+pub struct Fields(SmallVec<[(SmolStr, Value); 1]>);
 
 impl Fields {
     /// Whether there are none.
@@ -32,11 +33,6 @@ impl Fields {
     /// Enters a value, in the place of an earlier one of the same key.
     pub fn insert(&mut self, key: impl Into<SmolStr>, value: Value) {
         let key = key.into();
-        // Many spans have one, and the usual first growth is for four.
-        if self.0.is_empty() {
-            self.0 = vec![(key, value)];
-            return;
-        }
         match self.find(&key) {
             Ok(at) => self.0[at].1 = value,
             Err(at) => self.0.insert(at, (key, value)),
@@ -61,7 +57,7 @@ impl Fields {
 
 impl IntoIterator for Fields {
     type Item = (SmolStr, Value);
-    type IntoIter = std::vec::IntoIter<(SmolStr, Value)>;
+    type IntoIter = smallvec::IntoIter<[(SmolStr, Value); 1]>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()

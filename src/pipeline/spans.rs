@@ -16,8 +16,10 @@ use crate::store::shard;
 const MAX_OPEN: usize = 10_000;
 /// Drains for which a failed span stays, so that the traceback behind it finds it.
 const FAILED_STAYS: u64 = 20;
-/// Failed spans that stay at most: a traceback is not waited for while that many lines pass.
+/// Failed spans that stay at most, and bytes of their texts: a traceback is not waited for while that many lines
+/// pass, and those that have one are large.
 const MAX_FAILED: usize = 1024;
+const MAX_FAILED_BYTES: usize = 1 << 20;
 
 /// What is handed on together: a list for each writer.
 pub(super) type Parts = Vec<Vec<Observation>>;
@@ -33,8 +35,10 @@ pub(super) struct Spans {
     changed: Vec<Place>,
     /// Places of kept spans in the order in which they were handed on first, for eviction.
     order: VecDeque<Place>,
-    /// Failed spans that wait for a traceback: (drain in which they leave, place).
-    leaving: VecDeque<(u64, Place)>,
+    /// Failed spans that wait for a traceback, in the order in which they leave.
+    leaving: VecDeque<Leaving>,
+    /// Bytes of their texts.
+    leaving_bytes: usize,
     drains: u64,
     evicted: u64,
     /// Where the spans of one place are; only here to be used again.
@@ -64,6 +68,16 @@ struct Kept {
     has_changed: bool,
 }
 
+/// A failed span that stays for a while.
+#[derive(Debug)]
+struct Leaving {
+    place: Place,
+    /// The drain in which it leaves.
+    until: u64,
+    /// Of its texts.
+    bytes: usize,
+}
+
 /// Where a span is, until the next drain.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct At(Where);
@@ -90,6 +104,7 @@ impl Spans {
             changed: Vec::new(),
             order: VecDeque::new(),
             leaving: VecDeque::new(),
+            leaving_bytes: 0,
             drains: 0,
             evicted: 0,
             found: Vec::new(),
@@ -185,20 +200,22 @@ impl Spans {
     /// Hands on everything that changed.
     pub(super) fn drain(&mut self, parts: &mut Parts) {
         self.drains += 1;
-        for (fresh, part) in self.fresh.iter_mut().zip(&mut *parts) {
-            for (seen, (place, _)) in fresh.seen.iter().zip(fresh.about.drain(..)) {
+        for (number, part) in parts.iter_mut().enumerate() {
+            // Its places are many: their list is used again.
+            let Fresh {
+                mut seen,
+                mut about,
+            } = std::mem::take(&mut self.fresh[number]);
+            for (seen, (place, _)) in seen.iter().zip(about.drain(..)) {
                 if !is_done(seen) {
-                    let (seen, has_changed) = (seen.clone(), false);
                     self.order.push_back(place);
-                    if seen.end.is_some() {
-                        let until = self.drains + FAILED_STAYS;
-                        self.leaving.push_back((until, place));
-                    }
+                    self.line_up(seen, place);
+                    let (seen, has_changed) = (seen.clone(), false);
                     let kept = self.kept.entry(place);
                     kept.or_default().push(Kept { seen, has_changed });
                 }
             }
-            let mut seen = std::mem::take(&mut fresh.seen);
+            self.fresh[number].about = about;
             if part.is_empty() {
                 std::mem::swap(part, &mut seen);
             }
@@ -211,39 +228,54 @@ impl Spans {
     }
 
     fn drain_kept(&mut self, parts: &mut Parts) {
-        for place in self.changed.drain(..) {
-            let Some(kept) = self.kept.get_mut(&place) else {
-                continue;
-            };
-            for mut span in std::mem::take(kept) {
-                if !std::mem::take(&mut span.has_changed) {
-                    kept.push(span);
-                    continue;
+        let mut changed = std::mem::take(&mut self.changed);
+        for place in changed.drain(..) {
+            let mut stay = Vec::new();
+            for mut span in self.kept.remove(&place).unwrap_or_default() {
+                if std::mem::take(&mut span.has_changed) {
+                    let part = &mut parts[shard(&span.seen.key) % self.fresh.len()];
+                    if is_done(&span.seen) {
+                        part.push(span.seen);
+                        continue;
+                    }
+                    part.push(span.seen.clone());
+                    self.line_up(&span.seen, place);
                 }
-                let part = &mut parts[shard(&span.seen.key) % self.fresh.len()];
-                if is_done(&span.seen) {
-                    part.push(span.seen);
-                    continue;
-                }
-                part.push(span.seen.clone());
-                if span.seen.end.is_some() {
-                    let until = self.drains + FAILED_STAYS;
-                    self.leaving.push_back((until, place));
-                }
-                kept.push(span);
+                stay.push(span);
             }
-            if kept.is_empty() {
-                self.kept.remove(&place);
+            if !stay.is_empty() {
+                self.kept.insert(place, stay);
             }
         }
+        self.changed = changed;
+    }
+
+    /// Has a failed span leave when it is time.
+    fn line_up(&mut self, seen: &Observation, place: Place) {
+        let Some(end) = &seen.end else {
+            return;
+        };
+        let texts = [&seen.traceback, &end.error_message];
+        let bytes = texts.into_iter().flatten().map(String::len).sum();
+        let until = self.drains + FAILED_STAYS;
+        self.leaving_bytes += bytes;
+        self.leaving.push_back(Leaving {
+            place,
+            until,
+            bytes,
+        });
     }
 
     fn forget(&mut self) {
-        while let Some((drain, place)) = self.leaving.pop_front() {
-            if drain > self.drains && self.leaving.len() < MAX_FAILED {
-                self.leaving.push_front((drain, place));
+        while let Some(first) = self.leaving.front() {
+            let are_many = self.leaving.len() > MAX_FAILED;
+            let are_large = self.leaving_bytes > MAX_FAILED_BYTES;
+            if !are_many && !are_large && first.until > self.drains {
                 break;
             }
+            let place = first.place;
+            self.leaving_bytes -= first.bytes;
+            self.leaving.pop_front();
             if let Some(kept) = self.kept.get_mut(&place) {
                 kept.retain(|span| span.seen.end.is_none());
                 if kept.is_empty() {

@@ -1,11 +1,12 @@
-//! Emptied lists of observations, for the next batch: memory that is new costs a page fault for each four
-//! kilobytes, and a batch is megabytes.
+//! Lists of observations that are done with, for the next batch: memory that is new costs a page fault for each
+//! four kilobytes, and a batch is megabytes.
 
 use std::sync::{Mutex, PoisonError};
 
 use crate::model::Observation;
 
-/// Lists that are free. Who needs one takes it, and the writer gives it back once its rows are stored.
+/// Lists that are free. Who needs one takes it, and the writer gives it back once its rows are stored. What is in
+/// them is forgotten by who takes, because memory is freed cheapest where it was allocated.
 #[derive(Debug, Default)]
 pub(super) struct Spare(Mutex<Vec<Vec<Observation>>>);
 
@@ -13,18 +14,18 @@ impl Spare {
     /// Room for observations that is kept at most, about a batch.
     const MOST: usize = 10_000;
 
-    /// An empty list.
+    /// An empty list. The others are emptied as well, so that their contents stay for a batch at most.
     pub(super) fn take(&self) -> Vec<Observation> {
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lists.iter_mut().for_each(Vec::clear);
         lists.pop().unwrap_or_default()
     }
 
-    /// Takes a list back, and forgets what is in it.
-    pub(super) fn give(&self, mut list: Vec<Observation>) {
+    /// Takes a list back.
+    pub(super) fn give(&self, list: Vec<Observation>) {
         if list.capacity() == 0 {
             return;
         }
-        list.clear();
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let room = lists.iter().map(Vec::capacity).sum::<usize>();
         if room + list.capacity() <= Self::MOST {

@@ -152,3 +152,18 @@ fn the_oldest_of_too_many_open_spans_leave() {
     assert_eq!(drained(&mut spans).len(), MAX_OPEN + 5);
     assert_eq!((spans.evicted(), spans.kept.len()), (5, MAX_OPEN));
 }
+
+#[test]
+fn failed_spans_of_long_texts_leave_before_they_are_many() {
+    let mut spans = spans();
+    for number in 0..10 {
+        let mut seen = span(number, Some(0), Some((1, Outcome::Failed)));
+        seen.traceback = Some("x".repeat(MAX_FAILED_BYTES / 4));
+        take_in(&mut spans, number, seen);
+    }
+    assert_eq!(drained(&mut spans).len(), 10);
+    assert_eq!(spans.kept.len(), 4);
+    (0..FAILED_STAYS).for_each(|_| assert!(drained(&mut spans).is_empty()));
+    assert!(spans.kept.is_empty());
+    assert_eq!(spans.leaving_bytes, 0);
+}
