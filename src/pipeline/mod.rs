@@ -71,12 +71,8 @@ impl BatchLimits {
     pub fn of(database: &str) -> Self {
         let defaults = Self::default();
         if database.starts_with("sqlite:") {
-            let (rows, bytes) = (7_000, 2 * defaults.bytes);
-            return Self {
-                rows,
-                bytes,
-                ..defaults
-            };
+            let rows = 7_000;
+            return Self { rows, ..defaults };
         }
         defaults
     }
