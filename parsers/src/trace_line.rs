@@ -110,12 +110,9 @@ fn id(input: &str) -> Parsed<'_, &str> {
 /// Hexadecimal ids compare without case; words keep theirs.
 fn normal_id(id: &str) -> Cow<'_, str> {
     const IN_LOWER_HEX: Class = Class::of(b"0123456789abcdef-");
-    let has_upper = id.bytes().any(|byte| !IN_LOWER_HEX.has(byte));
-    if has_upper
-        && id
-            .bytes()
-            .all(|byte| IN_LOWER_HEX.has(byte.to_ascii_lowercase()))
-    {
+    let is_lower = id.bytes().all(|byte| IN_LOWER_HEX.has(byte));
+    let is_hex = |byte: u8| IN_LOWER_HEX.has(byte.to_ascii_lowercase());
+    if !is_lower && id.bytes().all(is_hex) {
         Cow::Owned(id.to_ascii_lowercase())
     } else {
         Cow::Borrowed(id)

@@ -5,14 +5,13 @@
 
 use std::convert::Infallible;
 
-use beacon_parsers::every_byte;
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer as _};
 use uuid::Uuid;
 
 use super::fields::in_jsonb;
 use super::observation::Said;
-use super::{Observation, Span, SpanStatus};
+use super::{Observation, Span, SpanStatus, every_byte};
 
 /// The columns of one row; what absence means is said at [`Span`].
 #[derive(Debug, Clone, Copy)]
