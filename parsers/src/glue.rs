@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr_iter, memchr2_iter, memmem};
+use memchr::{memchr2_iter, memmem};
 
 use crate::envelope::{Prefix, find_second, modal_prefix};
 use crate::fields::Value;
@@ -33,11 +33,7 @@ pub(crate) fn split<'a>(envelope: &Envelope<'a>, message: &'a str) -> Option<Vec
     if is_surely_one(message) {
         return None;
     }
-    let first = find_second(message);
-    if first.is_none() && second_marker(message).is_none() {
-        return None;
-    }
-    let lines = match first {
+    let lines = match find_second(message) {
         Some(first) => split_at_prefixes(envelope, message, first),
         None => vec![Piece {
             envelope: envelope.clone(),
@@ -126,7 +122,8 @@ fn header_begins(text: &str) -> bool {
 }
 
 /// Whether there are neither the two colons of a time in a message nor two markers. Asked of every line, so
-/// both are looked for at once.
+/// both are looked for at once; brackets are rare in a trace line, so looking at each is cheaper than setting
+/// up a search for the word.
 fn is_surely_one(message: &str) -> bool {
     let bytes = message.as_bytes();
     let mut markers = 0;
@@ -134,22 +131,11 @@ fn is_surely_one(message: &str) -> bool {
         if bytes.get(at) == Some(&b':') {
             return bytes.get(at + 3) != Some(&b':');
         }
-        markers += usize::from(ends_marker(bytes, at));
+        let head = bytes.get(..=at);
+        let ends_marker = head.is_some_and(|head| head.ends_with(MARKER.as_bytes()));
+        markers += usize::from(ends_marker);
         markers < 2
     })
-}
-
-/// Where `TRACE[` occurs for the second time. Brackets are rare in a trace line, so looking at each
-/// is cheaper than setting up a search for the word.
-fn second_marker(message: &str) -> Option<usize> {
-    let bytes = message.as_bytes();
-    let mut brackets = memchr_iter(b'[', bytes).filter(|at| ends_marker(bytes, *at));
-    brackets.nth(1)
-}
-
-fn ends_marker(bytes: &[u8], bracket: usize) -> bool {
-    let head = bytes.get(..=bracket);
-    head.is_some_and(|head| head.ends_with(MARKER.as_bytes()))
 }
 
 /// Splits a piece at a second header, as often as there is one.

@@ -70,21 +70,15 @@ impl Metadata<'_> {
                 let _ = serde_json::Serializer::new(json).collect_map(pairs);
             }
             Self::Observation(seen) => {
-                let start = json.len();
+                let mut before = b'{';
                 let Ok(()) = seen.each_metadata::<Infallible>(|key, value| {
+                    json.push(std::mem::replace(&mut before, b','));
                     match value {
-                        Said::Field(_) => {
-                            json.push(b',');
-                            write_text(json, key);
-                            json.push(b':');
-                        }
+                        Said::Field(_) => write_text(json, key),
                         // Our own keys.
-                        _ => {
-                            json.extend_from_slice(b",\"");
-                            json.extend_from_slice(key.as_bytes());
-                            json.extend_from_slice(b"\":");
-                        }
+                        _ => write_plain(json, key),
                     }
+                    json.push(b':');
                     match value {
                         Said::Word(word) => write_plain(json, word),
                         Said::Text(text) => write_text(json, text),
@@ -95,8 +89,6 @@ impl Metadata<'_> {
                     }
                     Ok(())
                 });
-                // Every observation has a key at least, so there is a comma to replace.
-                json[start] = b'{';
                 json.push(b'}');
             }
         }
