@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 URL = sys.argv[1]
-TABLES = ("trace_spans", "executions", "jobs", "execution_links", "loss_ledger", "checkpoints", "leases", "rejected_spans")
+TABLES = ("trace_spans", "executions", "jobs", "execution_links", "loss_ledger", "checkpoints", "leases", "rejected_spans", "shard_writers")
 
 
 def psql(query):

@@ -52,6 +52,13 @@ impl SpanKey {
         Uuid::from_bytes(self.prefix())
     }
 
+    /// The first one of the key with this one.
+    pub fn first_of(id: Uuid) -> Uuid {
+        let mut first = id.into_bytes();
+        first[11..].fill(0);
+        Uuid::from_bytes(first)
+    }
+
     /// The last one of the key with this first one.
     pub fn last_id(first: Uuid) -> Uuid {
         let mut last = first.into_bytes();
@@ -167,6 +174,7 @@ mod tests {
                 let id = key(log_id, "ta-1").span_id(anchor);
                 let (low, high) = key(log_id, "ta-1").id_range();
                 assert!(low <= id && id <= high);
+                assert_eq!(SpanKey::first_of(id), low);
                 let (low, high) = log_id_range(log_id);
                 assert!(low <= id && id <= high);
             }

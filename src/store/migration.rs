@@ -48,6 +48,11 @@ pub(super) const POSTGRES: &[Migration] = &[
         name: "leases",
         sql: include_str!("../../migrations/postgres/0002_leases.sql"),
     },
+    Migration {
+        version: 3,
+        name: "shard writers",
+        sql: include_str!("../../migrations/postgres/0003_shard_writers.sql"),
+    },
 ];
 
 /// All statements of `steps`, for people.

@@ -5,6 +5,7 @@
 //! limits each statement, and the client each call as a whole, because a dead link answers nothing.
 
 mod abandoned;
+mod alone;
 mod connections;
 mod copy;
 mod distribute;
@@ -28,8 +29,10 @@ use async_trait::async_trait;
 use serde_json::Value;
 use sqlx::Connection;
 use sqlx::postgres::PgRow;
+use tokio::sync::OnceCell;
 
 use self::abandoned::Abandoned;
+use self::alone::Alone;
 use self::connections::{Connections, Lent};
 use self::distribute::Distribution;
 use self::fault::Fault;
@@ -71,6 +74,8 @@ const GONE: &str = "set local tcp_keepalives_idle = 10; set local tcp_keepalives
 pub struct PostgresStore {
     connections: Connections,
     abandoned: Abandoned,
+    // Found out before the first write.
+    alone: OnceCell<Alone>,
     // The runner makes its tables when it first starts, which may be after us.
     has_runner_tables: Arc<AtomicBool>,
     // As the last migration found it.
@@ -89,16 +94,19 @@ impl PostgresStore {
         Ok(Self {
             connections,
             abandoned: Abandoned::default(),
+            alone: OnceCell::new(),
             has_runner_tables: Arc::default(),
             table: Mutex::default(),
         })
     }
 
     async fn attempt(&self, batch: &Batch, care: Care) -> Result<Written, Fault> {
+        let enter = || Alone::enter(&self.connections);
+        let alone = self.alone.get_or_try_init(enter).await?;
         let mut conn = self.connections.acquire().await?;
         let table = *self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let attempt = self.abandoned.next_attempt();
-        let write = write::write(&mut conn, batch, care, table, &attempt);
+        let write = write::write(&mut conn, batch, (care, table), &attempt, alone);
         let result = tokio::time::timeout(WRITE, write)
             .await
             .unwrap_or(Err(Fault::Silence));

@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor};
 use uuid::Uuid;
 
 use super::abandoned::Attempt;
+use super::alone::Alone;
 use super::fault::Fault;
 use super::read::query;
 use super::row::OwnRow;
@@ -53,15 +54,23 @@ pub(super) enum Table {
 pub(super) async fn write(
     conn: &mut PgConnection,
     batch: &Batch,
-    care: Care,
-    table: Table,
+    (care, table): (Care, Table),
     attempt: &Attempt,
+    alone: &Alone,
 ) -> Result<Written, Fault> {
     let incoming = Incoming::new(batch);
-    let ranges = incoming.ranges();
-    let mut tx = conn
-        .begin_with(AssertSqlSafe(begin(&ranges, attempt)))
-        .await?;
+    let mut ranges = incoming.ranges();
+    let shards = ranges.iter().map(|(low, _)| shard::shard_of_span(*low));
+    let shards: BTreeSet<_> = shards.collect();
+    let was_alone = alone.was_alone(&shards);
+    let mut begin = begin(&shards, attempt);
+    if !was_alone && !shards.is_empty() {
+        begin.push_str("; ");
+        begin.push_str(&alone.enter_statement(&shards));
+    }
+    let mut tx = conn.begin_with(AssertSqlSafe(begin)).await?;
+    let is_alone = was_alone && alone.is_alone(&mut tx, &shards).await?;
+    alone.remember(&mut ranges, is_alone);
     let stored = if ranges.is_empty() {
         Vec::new()
     } else {
@@ -80,11 +89,7 @@ pub(super) async fn write(
 /// Opens the transaction and takes the locks in one round trip. Read committed, whatever the role's
 /// default: the rows must be read as they are after the locks are ours. Ascending, so that two batches
 /// never wait for each other.
-fn begin(ranges: &[(Uuid, Uuid)], attempt: &Attempt) -> String {
-    let shards: BTreeSet<_> = ranges
-        .iter()
-        .map(|(low, _)| shard::shard_of_span(*low))
-        .collect();
+fn begin(shards: &BTreeSet<usize>, attempt: &Attempt) -> String {
     let mut sql = format!(
         "begin isolation level read committed; {SETTINGS}; {GONE}; {}",
         attempt.statements()

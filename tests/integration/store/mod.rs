@@ -18,6 +18,7 @@ macro_rules! on_every_store {
     };
 }
 
+mod alone;
 mod coexisting;
 mod leasing;
 mod migrating;

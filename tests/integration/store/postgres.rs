@@ -343,19 +343,27 @@ async fn a_call_over_a_link_that_dies_is_given_up_and_works_once_it_is_back() {
 #[tokio::test]
 async fn a_connection_that_breaks_before_the_commit_is_answered_costs_no_row_and_makes_none() {
     let db = postgres().await;
-    let proxy = Proxy::to(&db.url).await;
-    let store = store::open(&proxy.url(&db.url)).await.unwrap();
-    for (number, text) in ["pg_advisory", "beacon_own_spans", "copy public", "COMMIT"]
-        .into_iter()
-        .enumerate()
-    {
-        proxy.break_at(text);
-        let line = start(&format!("{number:08x}"), 0);
-        let written = store.write(&batch([line])).await.unwrap();
-        assert!(proxy.was_sprung(), "{text}");
-        // The server may have committed what was written again.
-        assert!(written.inserted <= 1);
-        assert_eq!(db.dump().await.len(), number + 1, "{text}");
+    let alone = [
+        "pg_try_advisory",
+        "from beacon_collector.shard_writers",
+        "copy public",
+        "COMMIT",
+    ];
+    let beside_others = ["pg_advisory", "beacon_own_spans", "copy public", "COMMIT"];
+    let mut rows = 0;
+    for texts in [alone, beside_others] {
+        let proxy = Proxy::to(&db.url).await;
+        let store = store::open(&proxy.url(&db.url)).await.unwrap();
+        for text in texts {
+            proxy.break_at(text);
+            let line = start(&format!("{rows:08x}"), 0);
+            let written = store.write(&batch([line])).await.unwrap();
+            assert!(proxy.was_sprung(), "{text}");
+            // The server may have committed what was written again.
+            assert!(written.inserted <= 1);
+            rows += 1;
+            assert_eq!(db.dump().await.len(), rows, "{text}");
+        }
     }
 }
 
