@@ -39,33 +39,38 @@ const TAIL_KEYS: [&str; 18] = [
 /// regard to quotes and brackets. Each costs a look at the whole rest.
 const UNCLOSED_MAX: usize = 8;
 
-/// Where a value ends and where the next key begins (the payload's end when there is none).
-struct Boundary {
+/// A key and what stands behind its `=`.
+type Pair<'a> = (&'a str, &'a str);
+
+/// Where a value ends and where the next key begins (the payload's end when there is none), and that key.
+struct Boundary<'a> {
     end: usize,
     next: usize,
+    pair: Option<Pair<'a>>,
 }
 
 /// Reads a payload; text before the first key becomes the value of `free_key`.
 pub(crate) fn read<'a>(payload: &'a str, free_key: &'static str) -> Fields<'a> {
     let mut fields = Fields::default();
-    let mut rest = payload.trim_ascii();
-    if !rest.is_empty() && key(rest).is_none() {
+    let rest = payload.trim_ascii();
+    let mut next = key(rest);
+    if next.is_none() && !rest.is_empty() {
         let boundary = prose_end(rest);
         let text = rest.get(..boundary.end).unwrap_or(rest).trim_ascii_end();
         fields.push(Cow::Borrowed(free_key), Value::Text(Cow::Borrowed(text)));
-        rest = rest.get(boundary.next..).unwrap_or("");
+        next = boundary.pair;
     }
     let mut unclosed = 0;
-    while let Some((name, value)) = key(rest) {
-        let (value, next) = field_value(name, value, &mut unclosed);
+    while let Some((name, rest)) = next {
+        let (value, behind) = field_value(name, rest, &mut unclosed);
         fields.push(Cow::Borrowed(name), value);
-        rest = next;
+        next = behind;
     }
     fields
 }
 
-/// A key and what stands behind its `=`.
-pub(crate) fn key(text: &str) -> Option<(&str, &str)> {
+/// The key that a text begins with.
+pub(crate) fn key(text: &str) -> Option<Pair<'_>> {
     let bytes = text.as_bytes();
     if !bytes
         .first()
@@ -101,7 +106,12 @@ fn is_simple(value: &str) -> bool {
     value.bytes().all(|byte| SIMPLE.has(byte))
 }
 
-fn field_value<'a>(name: &str, text: &'a str, unclosed: &mut usize) -> (Value<'a>, &'a str) {
+/// The value that a text begins with, and the next key.
+fn field_value<'a>(
+    name: &str,
+    text: &'a str,
+    unclosed: &mut usize,
+) -> (Value<'a>, Option<Pair<'a>>) {
     if text.starts_with(['"', '\''])
         && let Ok((rest, value)) = quoted(text)
         && let Some(next) = behind_quoted(rest)
@@ -118,29 +128,31 @@ fn field_value<'a>(name: &str, text: &'a str, unclosed: &mut usize) -> (Value<'a
         };
     }
     let raw = text.get(..boundary.end).unwrap_or(text).trim_ascii_end();
-    (bare(raw), text.get(boundary.next..).unwrap_or(""))
+    (bare(raw), boundary.pair)
 }
 
 /// After a closing quote only the next field or the end may follow; otherwise the quotes were part
 /// of a longer text.
-fn behind_quoted(rest: &str) -> Option<&str> {
+fn behind_quoted(rest: &str) -> Option<Option<Pair<'_>>> {
     let rest = rest.trim_ascii_start();
     if rest.is_empty() {
-        return Some(rest);
+        return Some(None);
     }
     let rest = rest.strip_prefix(',')?.trim_ascii_start();
-    (rest.is_empty() || key(rest).is_some()).then_some(rest)
+    let next = key(rest);
+    (rest.is_empty() || next.is_some()).then_some(next)
 }
 
-const fn whole(text: &str) -> Boundary {
+const fn whole(text: &str) -> Boundary<'_> {
     Boundary {
         end: text.len(),
         next: text.len(),
+        pair: None,
     }
 }
 
 /// The first `, key=` at or after `from`.
-fn next_key(text: &str, from: usize) -> Option<Boundary> {
+fn next_key(text: &str, from: usize) -> Option<Boundary<'_>> {
     let bytes = text.as_bytes();
     let mut at = from;
     loop {
@@ -153,18 +165,22 @@ fn next_key(text: &str, from: usize) -> Option<Boundary> {
 }
 
 /// Whether the comma at `comma` is followed by blanks and a key.
-fn boundary_at(text: &str, comma: usize) -> Option<Boundary> {
+fn boundary_at(text: &str, comma: usize) -> Option<Boundary<'_>> {
     let behind = text.get(comma + 1..)?;
     let rest = behind.trim_ascii_start();
-    (rest.len() < behind.len() && key(rest).is_some()).then(|| Boundary {
+    if rest.len() == behind.len() {
+        return None;
+    }
+    Some(Boundary {
         end: comma,
         next: text.len() - rest.len(),
+        pair: Some(key(rest)?),
     })
 }
 
 /// The end of a text value: the next `, key=` outside quotes and brackets. An opener that is never
 /// closed is ordinary text.
-fn value_end(text: &str, unclosed: &mut usize) -> Boundary {
+fn value_end<'a>(text: &'a str, unclosed: &mut usize) -> Boundary<'a> {
     let mut literal_before = 0;
     while *unclosed < UNCLOSED_MAX {
         match balanced_end(text, literal_before) {
@@ -177,7 +193,7 @@ fn value_end(text: &str, unclosed: &mut usize) -> Boundary {
 }
 
 /// Fails with the position of an opener that nothing closes.
-fn balanced_end(text: &str, literal_before: usize) -> Result<Boundary, usize> {
+fn balanced_end(text: &str, literal_before: usize) -> Result<Boundary<'_>, usize> {
     let bytes = text.as_bytes();
     let (mut depth, mut outermost) = (0_usize, 0);
     let mut at = 0;
@@ -234,7 +250,7 @@ pub(crate) fn closing_quote(bytes: &[u8], open: usize) -> Option<usize> {
 
 /// The end of unquoted prose. The fields behind it are read from the right as long as they are
 /// plain; the leftmost key among them that may follow prose ends it.
-fn prose_end(text: &str) -> Boundary {
+fn prose_end(text: &str) -> Boundary<'_> {
     let (mut boundary, mut end) = (whole(text), text.len());
     while let Some(comma) = text
         .as_bytes()

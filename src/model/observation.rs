@@ -17,8 +17,8 @@ use serde_json::{Map, Value, json};
 use smol_str::SmolStr;
 use uuid::Uuid;
 
-pub(super) use self::stored::Said;
 pub use self::stored::Times;
+pub(super) use self::stored::{Key, Said};
 use super::identity::Anchor;
 use super::{Fields, Nothing, Rare, SpanKey};
 

@@ -3,14 +3,12 @@
 //!
 //! Invariant: the row of an observation holds what [`Observation::to_span`] holds.
 
-use std::convert::Infallible;
-
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer as _};
 use uuid::Uuid;
 
 use super::fields::in_jsonb;
-use super::observation::Said;
+use super::observation::{Key, Said};
 use super::{Observation, Span, SpanStatus, every_byte};
 
 /// The columns of one row; what absence means is said at [`Span`].
@@ -66,19 +64,20 @@ impl Metadata<'_> {
             Self::Span(span) => {
                 let mut pairs: Vec<_> = span.metadata.iter().collect();
                 pairs.sort_unstable_by(|(a, _), (b, _)| in_jsonb(a, b));
-                // As below, nothing can fail.
+                // Neither text keys nor a vector can fail to be written.
                 let _ = serde_json::Serializer::new(json).collect_map(pairs);
             }
             Self::Observation(seen) => {
-                let mut before = b'{';
-                let Ok(()) = seen.each_metadata::<Infallible>(|key, value| {
-                    json.push(std::mem::replace(&mut before, b','));
-                    match value {
-                        Said::Field(_) => write_text(json, key),
-                        // Our own keys.
-                        _ => write_plain(json, key),
+                let begin = json.len();
+                seen.each_metadata(|key, value| {
+                    match key {
+                        Key::Own(_, in_json) => json.extend_from_slice(in_json),
+                        Key::Field(name) => {
+                            json.push(b',');
+                            write_text(json, name);
+                            json.push(b':');
+                        }
                     }
-                    json.push(b':');
                     match value {
                         Said::Word(word) => write_plain(json, word),
                         Said::Text(text) => write_text(json, text),
@@ -87,8 +86,9 @@ impl Metadata<'_> {
                         Said::Field(value) => write_any(json, value),
                         Said::Events(events) => write_any(json, &events),
                     }
-                    Ok(())
                 });
+                // In the place of the first comma: there is always a log id.
+                json[begin] = b'{';
                 json.push(b'}');
             }
         }
@@ -96,7 +96,7 @@ impl Metadata<'_> {
 }
 
 fn write_any(json: &mut Vec<u8>, value: &impl Serialize) {
-    // Neither text keys nor a vector can fail to be written.
+    // As above.
     let _ = serde_json::to_writer(json, value);
 }
 

@@ -2,8 +2,6 @@
 //!
 //! Invariant: what is read back from a row makes the same row again.
 
-use std::convert::Infallible;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
@@ -29,6 +27,39 @@ pub(in crate::model) enum Said<'a> {
     Number(f64),
     Field(&'a Value),
     Events(Vec<Value>),
+}
+
+/// A key of `metadata`.
+#[derive(Clone, Copy)]
+pub(in crate::model) enum Key<'a> {
+    /// One of ours, and how it stands in JSON text behind another pair.
+    Own(&'static str, &'static [u8]),
+    Field(&'a str),
+}
+
+macro_rules! own {
+    ($name:expr) => {{
+        const IN_JSON: [u8; $name.len() + 4] = in_json($name);
+        Key::Own($name, &IN_JSON)
+    }};
+}
+
+/// `,"key":`, put together when compiled: every row has the same keys.
+const fn in_json<const N: usize>(key: &str) -> [u8; N] {
+    let key = key.as_bytes();
+    let mut text = [b'"'; N];
+    text[0] = b',';
+    let mut at = 0;
+    while at < key.len() {
+        text[at + 2] = key[at];
+        at += 1;
+    }
+    text[N - 1] = b':';
+    text
+}
+
+fn said(text: &Option<SmolStr>) -> Option<Said<'_>> {
+    text.as_deref().map(Said::Text)
 }
 
 impl From<Said<'_>> for Value {
@@ -73,6 +104,7 @@ impl Observation {
 
     /// The same, borrowed; `span_id` is [`Self::span_id`], which costs a hash to find out, and the times are
     /// [`Self::times`].
+    #[inline]
     pub fn row(&self, span_id: Uuid, (started_at, completed_at): Times) -> Row<'_> {
         let duration_ms = completed_at.map(|end| {
             let exact = end - started_at;
@@ -145,18 +177,15 @@ impl Observation {
 
     fn metadata(&self) -> Map<String, Value> {
         let mut map = Map::new();
-        let Ok(()) = self.each_metadata::<Infallible>(|key, value| {
+        self.each_metadata(|key, value| {
+            let (Key::Own(key, _) | Key::Field(key)) = key;
             map.insert(key.to_owned(), value.into());
-            Ok(())
         });
         map
     }
 
     /// Shows what stands in `metadata`, each key once and in the order of [`in_jsonb`].
-    pub(in crate::model) fn each_metadata<E>(
-        &self,
-        mut show: impl FnMut(&str, Said<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub(in crate::model) fn each_metadata(&self, mut show: impl FnMut(Key<'_>, Said<'_>)) {
         let renamed;
         let mut fields = if self.fields.iter().any(|(key, _)| is_own_key(key)) {
             renamed = self.fields.iter().map(renamed_field).collect::<Fields>();
@@ -164,15 +193,17 @@ impl Observation {
         } else {
             self.fields.iter().peekable()
         };
-        let mut put = |key: &str, value: Option<Said<'_>>| -> Result<(), E> {
+        let mut put = |key: Key<'_>, value: Option<Said<'_>>| {
+            let (Key::Own(name, _) | Key::Field(name)) = key;
             let Some(value) = value else {
-                return Ok(());
+                return;
             };
-            while let Some((name, field)) = fields.next_if(|(name, _)| in_jsonb(name, key).is_lt())
+            while let Some((field, value)) =
+                fields.next_if(|(field, _)| in_jsonb(field, name).is_lt())
             {
-                show(name, Said::Field(field))?;
+                show(Key::Field(field), Said::Field(value));
             }
-            show(key, value)
+            show(key, value);
         };
         let truth = |is_true: bool| is_true.then_some(Said::Truth);
         let end = self.end.as_ref();
@@ -180,34 +211,31 @@ impl Observation {
         let precision = |moment: &Moment| Said::Word(moment.precision.as_str());
         if !self.steps.is_empty() {
             let events = self.steps.iter().map(event).collect();
-            put(meta::EVENTS, Some(Said::Events(events)))?;
+            put(own!(meta::EVENTS), Some(Said::Events(events)));
         }
-        put(meta::LOG_ID, Some(Said::Text(&self.key.log_id)))?;
-        put(meta::SOURCE, Some(Said::Text(&self.source)))?;
-        put(meta::COLLECTOR, Some(Said::Word(COLLECTOR)))?;
+        put(own!(meta::LOG_ID), Some(Said::Text(&self.key.log_id)));
+        put(own!(meta::SOURCE), Some(Said::Text(&self.source)));
+        put(own!(meta::COLLECTOR), Some(Said::Word(COLLECTOR)));
         let traceback = self.traceback.as_deref();
-        put(meta::TRACEBACK, traceback.map(Said::Text))?;
+        put(own!(meta::TRACEBACK), traceback.map(Said::Text));
+        put(own!(meta::FUNCTION_ID), said(&self.function_id));
+        put(own!(meta::CONTAINER_ID), said(&self.container_id));
+        let end_precision = end.map(|end| precision(&end.moment));
+        put(own!(meta::END_PRECISION), end_precision);
+        put(own!(meta::EVENTS_DROPPED), truth(self.steps_dropped));
+        put(own!(meta::START_INFERRED), truth(self.start.is_none()));
         put(
-            meta::FUNCTION_ID,
-            self.function_id.as_deref().map(Said::Text),
-        )?;
-        put(
-            meta::CONTAINER_ID,
-            self.container_id.as_deref().map(Said::Text),
-        )?;
-        put(meta::END_PRECISION, end.map(|end| precision(&end.moment)))?;
-        put(meta::EVENTS_DROPPED, truth(self.steps_dropped))?;
-        put(meta::START_INFERRED, truth(self.start.is_none()))?;
-        put(meta::TIME_PRECISION, self.start.as_ref().map(precision))?;
-        put(meta::DEADLINE_PASSED, truth(is_late))?;
-        put(
-            meta::FUNCTION_CALL_ID,
-            self.function_call_id.as_deref().map(Said::Text),
-        )?;
+            own!(meta::TIME_PRECISION),
+            self.start.as_ref().map(precision),
+        );
+        put(own!(meta::DEADLINE_PASSED), truth(is_late));
+        put(own!(meta::FUNCTION_CALL_ID), said(&self.function_call_id));
         let reported = end.and_then(|end| end.reported_us);
         let reported = reported.map(|us| Said::Number(us as f64 / 1000.0));
-        put(meta::REPORTED_DURATION_MS, reported)?;
-        fields.try_for_each(|(name, field)| show(name, Said::Field(field)))
+        put(own!(meta::REPORTED_DURATION_MS), reported);
+        for (name, field) in fields {
+            show(Key::Field(name), Said::Field(field));
+        }
     }
 
     /// Reads a row of ours back; `None` for rows of others.
