@@ -14,7 +14,11 @@ def psql(query):
 
 def plain(sql):
     """A statement without comments, on one line."""
-    return re.sub(r"\s+", " ", re.sub(r"--[^\n]*", " ", sql)).strip().rstrip(";")
+    sql = re.sub(r"\s+", " ", re.sub(r"--[^\n]*", " ", sql)).strip().rstrip(";")
+    # One that is sent with `begin` stands behind the locks and names its process.
+    if sql.startswith("begin "):
+        sql = re.sub(r"'(\{[\d,]+\}|[\da-f-]{36})'", "'…'", sql.rsplit("; ", 1)[1])
+    return sql
 
 
 def short(sql):
