@@ -34,6 +34,11 @@ pub(super) const SQLITE: &[Migration] = &[
         name: "one index of random ids",
         sql: include_str!("../../migrations/sqlite/0004_one_index_of_random_ids.sql"),
     },
+    Migration {
+        version: 5,
+        name: "shard writers",
+        sql: include_str!("../../migrations/sqlite/0005_shard_writers.sql"),
+    },
 ];
 
 /// The steps of Postgres.

@@ -8,6 +8,7 @@
 //! * Rows of others are never changed.
 //! * Reads run in read-only transactions with a time-out and return rows in a defined order.
 
+mod alone;
 mod error;
 mod examine;
 mod lease;

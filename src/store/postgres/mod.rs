@@ -32,13 +32,13 @@ use sqlx::postgres::PgRow;
 use tokio::sync::OnceCell;
 
 use self::abandoned::Abandoned;
-use self::alone::Alone;
 use self::connections::{Connections, Lent};
 use self::distribute::Distribution;
 use self::fault::Fault;
 use self::question::Ask;
 use self::snapshot::Snapshot;
 use self::write::{Care, Table};
+use super::alone::Alone;
 use super::{
     Batch, Claim, Examination, Lease, Opening, Questions, SHARDS, Store, StoreError, Sweep, Swept,
     TableSize, Written, migration,
@@ -101,8 +101,8 @@ impl PostgresStore {
     }
 
     async fn attempt(&self, batch: &Batch, care: Care) -> Result<Written, Fault> {
-        let enter = || Alone::enter(&self.connections);
-        let alone = self.alone.get_or_try_init(enter).await?;
+        let begin = || alone::begin(&self.connections);
+        let alone = self.alone.get_or_try_init(begin).await?;
         let mut conn = self.connections.acquire().await?;
         let table = *self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let attempt = self.abandoned.next_attempt();

@@ -11,12 +11,12 @@ use sqlx::{AssertSqlSafe, Connection, Executor};
 use uuid::Uuid;
 
 use super::abandoned::Attempt;
-use super::alone::Alone;
 use super::fault::Fault;
 use super::read::query;
 use super::row::OwnRow;
-use super::{GONE, LOCKS, copy};
+use super::{GONE, LOCKS, alone, copy};
 use crate::model::Span;
+use crate::store::alone::Alone;
 use crate::store::plan::{Incoming, New, Plan, Reject, Update};
 use crate::store::{Batch, Written, shard};
 
@@ -56,21 +56,21 @@ pub(super) async fn write(
     batch: &Batch,
     (care, table): (Care, Table),
     attempt: &Attempt,
-    alone: &Alone,
+    writer: &Alone,
 ) -> Result<Written, Fault> {
     let incoming = Incoming::new(batch);
     let mut ranges = incoming.ranges();
     let shards = ranges.iter().map(|(low, _)| shard::shard_of_span(*low));
     let shards: BTreeSet<_> = shards.collect();
-    let was_alone = alone.was_alone(&shards);
+    let was_alone = writer.was_alone(&shards);
     let mut begin = begin(&shards, attempt);
     if !was_alone && !shards.is_empty() {
         begin.push_str("; ");
-        begin.push_str(&alone.enter_statement(&shards));
+        begin.push_str(&alone::enter(writer, &shards));
     }
     let mut tx = conn.begin_with(AssertSqlSafe(begin)).await?;
-    let is_alone = was_alone && alone.is_alone(&mut tx, &shards).await?;
-    alone.remember(&mut ranges, is_alone);
+    let is_alone = was_alone && alone::is_alone(&mut tx, writer, &shards).await?;
+    writer.remember(&mut ranges, is_alone);
     let stored = if ranges.is_empty() {
         Vec::new()
     } else {

@@ -22,6 +22,7 @@ use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row, SqlitePool};
 
+use super::alone::Alone;
 use super::migration;
 use super::{
     Batch, Claim, Examination, ExecutionQuestion, Lease, Questions, Second, SpanQuestion, Store,
@@ -45,6 +46,7 @@ const READERS: u32 = 4;
 pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
+    alone: Arc<Alone>,
 }
 
 impl SqliteStore {
@@ -91,7 +93,12 @@ impl SqliteStore {
             }
         };
         let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "on"));
-        Ok(Self { writer, readers })
+        let alone = Arc::new(Alone::new());
+        Ok(Self {
+            writer,
+            readers,
+            alone,
+        })
     }
 
     async fn read<T>(
@@ -225,7 +232,7 @@ impl Store for SqliteStore {
     }
 
     async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
-        write::write(&self.writer, batch)
+        write::write(&self.writer, &self.alone, batch)
             .await
             .map_err(|err| fault::sort("write spans", &err))
     }

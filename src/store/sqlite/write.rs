@@ -5,6 +5,7 @@
 //! by row, and what is refused then is set aside. That is rare, and lets the statements do without what
 //! SQLite would need to take back half a chunk: a copy of every page that it touches.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use chrono::Utc;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use super::bind::{Binder, COLUMNS, add};
 use super::row::{self, time_text};
 use crate::model::{ExecutionLink, LossEntry};
+use crate::store::alone::Alone;
 use crate::store::plan::{Incoming, New, Plan, Reject, Stored, Update};
 use crate::store::{Batch, Checkpoint, Claim, Lease, Written};
 
@@ -26,6 +28,9 @@ const CHUNKS: [usize; 3] = [64, 8, 1];
 /// Observations that are looked up and then written before the next are looked up: the pages of the index
 /// that this takes stay in memory in between.
 const PIECE: usize = 512;
+
+/// All rows are in one.
+const SHARD: usize = 0;
 
 /// How many rows a statement takes, and the statement.
 type Insert = (usize, String);
@@ -39,11 +44,15 @@ static INSERTS: LazyLock<[Insert; 3]> = LazyLock::new(|| {
     })
 });
 
-pub(super) async fn write(pool: &SqlitePool, batch: &Batch) -> sqlx::Result<Written> {
+pub(super) async fn write(
+    pool: &SqlitePool,
+    writer: &Alone,
+    batch: &Batch,
+) -> sqlx::Result<Written> {
     let [.., row_by_row] = &*INSERTS;
-    match write_by(pool, batch, &*INSERTS).await {
+    match write_by(pool, writer, batch, &*INSERTS).await {
         Err(err) if is_refusal(&err) => {
-            write_by(pool, batch, std::slice::from_ref(row_by_row)).await
+            write_by(pool, writer, batch, std::slice::from_ref(row_by_row)).await
         }
         written => written,
     }
@@ -51,14 +60,22 @@ pub(super) async fn write(pool: &SqlitePool, batch: &Batch) -> sqlx::Result<Writ
 
 async fn write_by(
     pool: &SqlitePool,
+    writer: &Alone,
     batch: &Batch,
     inserts: &'static [Insert],
 ) -> sqlx::Result<Written> {
     let incoming = Incoming::new(batch);
     let mut tx = pool.begin_with("begin immediate").await?;
+    let is_alone = is_alone(&mut tx, writer).await?;
     let mut written = Written::default();
     for piece in incoming.pieces(PIECE) {
-        let stored = own_rows(&mut tx, &piece.ranges()).await?;
+        let mut ranges = piece.ranges();
+        writer.remember(&mut ranges, is_alone);
+        let stored = if ranges.is_empty() {
+            Vec::new()
+        } else {
+            own_rows(&mut tx, &ranges).await?
+        };
         let mut plan = piece.plan(stored);
         insert_all(&mut tx, &mut plan, inserts, &mut written).await?;
         update_all(&mut tx, &mut plan, &mut written).await?;
@@ -78,6 +95,32 @@ async fn write_by(
     }
     tx.commit().await?;
     Ok(written)
+}
+
+/// Whether nobody else has written rows: no other process since this one last did, or there are none. Who
+/// has written is entered for the others to see.
+async fn is_alone(conn: &mut SqliteConnection, writer: &Alone) -> sqlx::Result<bool> {
+    let (shards, name) = (BTreeSet::from([SHARD]), writer.writer().to_string());
+    let last: Option<String> = sqlx::query_scalar("select writer from shard_writers")
+        .fetch_optional(&mut *conn)
+        .await?;
+    if last.as_ref() != Some(&name) {
+        sqlx::query("insert or replace into shard_writers (shard, writer) values (?, ?)")
+            .bind(SHARD as i64)
+            .bind(name)
+            .execute(&mut *conn)
+            .await?;
+        let is_empty = sqlx::query("select 1 from trace_spans limit 1")
+            .fetch_optional(&mut *conn)
+            .await?
+            .is_none();
+        if is_empty {
+            writer.entered(shards.clone());
+        } else {
+            writer.lost(&shards);
+        }
+    }
+    Ok(writer.was_alone(&shards))
 }
 
 async fn own_rows(

@@ -3,11 +3,17 @@
 use std::time::Duration;
 
 use beacon_collector::model::SpanStatus;
-use beacon_collector::store::SpanQuestion;
+use beacon_collector::store::{Batch, SpanQuestion, Written};
 use uuid::Uuid;
 
-use crate::support::database::{Database, postgres};
+use crate::support::database::{Database, postgres, sqlite};
 use crate::support::lines::{batch, start, step, success};
+
+on_every_store!(
+    what_it_wrote_itself_is_found,
+    what_another_has_written_meanwhile_is_found,
+    each_shard_is_lost_by_itself,
+);
 
 /// Ids of log lines that fall in every shard.
 fn ids(numbers: std::ops::Range<u32>) -> Vec<String> {
@@ -65,9 +71,7 @@ async fn a_first_load_looks_nothing_up() {
     assert!(then - first >= 500, "{then}");
 }
 
-#[tokio::test]
-async fn what_it_wrote_itself_is_found() {
-    let db = postgres().await;
+async fn what_it_wrote_itself_is_found(db: Database) {
     let ids = ids(0..200);
     let ends = ids.iter().map(|id| success(id, 2_000, 1_990));
     let starts = ids.iter().map(|id| start(id, 0));
@@ -77,9 +81,7 @@ async fn what_it_wrote_itself_is_found() {
 }
 
 /// An end without its start has an id that its start doesn't lead to, so no unique key would notice.
-#[tokio::test]
-async fn what_another_has_written_meanwhile_is_found() {
-    let db = postgres().await;
+async fn what_another_has_written_meanwhile_is_found(db: Database) {
     let (before, between) = (ids(0..100), ids(100..200));
     let whole = |id: &String| [start(id, 0), success(id, 2_000, 1_990)];
     let lines = before.iter().flat_map(whole);
@@ -96,9 +98,7 @@ async fn what_another_has_written_meanwhile_is_found() {
 }
 
 /// The other one writes to a shard of which nothing has been written yet, and takes that one alone.
-#[tokio::test]
-async fn each_shard_is_lost_by_itself() {
-    let db = postgres().await;
+async fn each_shard_is_lost_by_itself(db: Database) {
     db.store
         .write(&batch([step("00000000", 0, "Loading")]))
         .await
@@ -113,26 +113,32 @@ async fn each_shard_is_lost_by_itself() {
     }
 }
 
-/// Rows that came in by the back door.
-#[tokio::test]
-async fn rows_with_the_same_ids_are_never_doubled() {
-    let db = postgres().await;
+/// A span that another one writes by the back door, between two writes of the first.
+async fn written_behind_its_back(db: &Database) -> Batch {
     let whole = batch([start("abc12345", 0), success("abc12345", 2_000, 1_990)]);
-    db.store
-        .write(&batch([step("00000000", 0, "Loading")]))
-        .await
-        .unwrap();
-    let other = db.reopen().await;
-    other.write(&whole).await.unwrap();
-    // As if nobody had been there.
-    db.execute(
-        "update beacon_collector.shard_writers set writer = (select writer \
-         from beacon_collector.shard_writers group by writer order by count(*) desc limit 1)",
-    )
-    .await;
-    let written = db.store.write(&whole).await.unwrap();
-    assert_eq!(
-        (written.inserted, written.updated, written.rejected),
-        (0, 0, 0)
-    );
+    let first = batch([step("00000000", 0, "Loading")]);
+    db.store.write(&first).await.unwrap();
+    let table = db.own("shard_writers");
+    let writer = db.texts(&format!("select writer || '' from {table}")).await;
+    db.reopen().await.write(&whole).await.unwrap();
+    db.execute(&format!("update {table} set writer = '{}'", writer[0]))
+        .await;
+    whole
+}
+
+/// What is not looked up isn't found: whoever writes has to enter itself.
+#[tokio::test]
+async fn a_first_load_looks_nothing_up_in_a_file() {
+    let db = sqlite().await;
+    let whole = written_behind_its_back(&db).await;
+    assert_eq!(db.store.write(&whole).await.unwrap().inserted, 1);
+    // Now it is known.
+    assert_eq!(db.store.write(&whole).await.unwrap(), Written::default());
+}
+
+#[tokio::test]
+async fn rows_with_the_same_ids_are_never_doubled_where_a_unique_index_is() {
+    let db = postgres().await;
+    let whole = written_behind_its_back(&db).await;
+    assert_eq!(db.store.write(&whole).await.unwrap(), Written::default());
 }
