@@ -80,7 +80,7 @@ fn the_defaults_of_the_example_are_the_defaults_of_the_program() {
 fn a_batch_is_larger_for_sqlite_unless_it_is_said_how_large() {
     let place = Place::new();
     for (text, rows, bytes) in [
-        ("", 7_000, 4 << 20),
+        ("", 6_000, 4 << 20),
         ("database = \"postgres://host/db\"", 5_000, 4 << 20),
         ("[batch]\nrows = 7\nbytes = 9", 7, 9),
     ] {

@@ -71,7 +71,7 @@ impl BatchLimits {
     pub fn of(database: &str) -> Self {
         let defaults = Self::default();
         if database.starts_with("sqlite:") {
-            let rows = 7_000;
+            let rows = 6_000;
             return Self { rows, ..defaults };
         }
         defaults

@@ -39,8 +39,8 @@ use crate::store::Checkpoint;
 /// enough that decoding one piece does not hold up the other tasks of its thread.
 pub const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Pieces waiting between the sources and the decoder: a megabyte of them, or four of a file on standard input.
-pub const INPUT_QUEUE: usize = 16;
+/// Pieces waiting between the sources and the decoder: half a megabyte of them, or two of a file on standard input.
+pub const INPUT_QUEUE: usize = 8;
 
 /// One ordered stream of log lines: a pipe, a file, one run of a command. Numbers are never reused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

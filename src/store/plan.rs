@@ -289,7 +289,7 @@ impl<'a> Incoming<'a> {
         };
         let mut rest = observations.into_iter().peekable();
         let cut = std::iter::from_fn(move || {
-            let mut observations = Vec::with_capacity(rows);
+            let mut observations = Vec::with_capacity(rows.min(rest.len()));
             observations.extend(rest.next());
             while let Some(next) = rest.next_if(|next: &Arrived<'_>| {
                 let is_same = |last: &Arrived<'_>| last.first == next.first;

@@ -50,8 +50,15 @@ impl Binder {
         let metadata = std::str::from_utf8(&self.metadata).ok();
         let text = |text: Option<&str>| text.map(Arc::<str>::from);
         let [service, operation, status, model, region] = &mut self.last;
-        add(arguments, id_text(row.trace_id))?;
-        add(arguments, id_text(row.span_id))?;
+        let trace = id_text(row.trace_id);
+        // A span that is not linked is a trace of its own.
+        let span = if row.span_id == row.trace_id {
+            Arc::clone(&trace)
+        } else {
+            id_text(row.span_id)
+        };
+        add(arguments, trace)?;
+        add(arguments, span)?;
         add(arguments, row.parent_span_id.map(id_text))?;
         add(arguments, repeated(service, Some(row.service)))?;
         add(arguments, repeated(operation, Some(row.operation)))?;

@@ -21,12 +21,12 @@ use crate::store::alone::Alone;
 use crate::store::plan::{Incoming, New, Plan, Reject, Stored, Update};
 use crate::store::{Batch, Checkpoint, Claim, Lease, Written};
 
-/// Rows in one insert. Larger statements measured no faster; a rest goes in smaller ones, so that
-/// every statement is one of three and stays prepared.
-const CHUNKS: [usize; 3] = [64, 8, 1];
+/// Rows in one insert: enough that the connection's thread is rarely kept waiting for the next statement. A
+/// rest goes in smaller ones, so that every statement is one of four and stays prepared.
+const CHUNKS: [usize; 4] = [128, 16, 4, 1];
 
 /// Observations that are looked up and then written before the next are looked up: the pages of the index
-/// that this takes stay in memory in between.
+/// that this takes stay in memory in between. Where nothing is looked up, a batch is one piece.
 const PIECE: usize = 512;
 
 /// All rows are in one.
@@ -35,7 +35,7 @@ const SHARD: usize = 0;
 /// How many rows a statement takes, and the statement.
 type Insert = (usize, String);
 
-static INSERTS: LazyLock<[Insert; 3]> = LazyLock::new(|| {
+static INSERTS: LazyLock<[Insert; 4]> = LazyLock::new(|| {
     CHUNKS.map(|rows| {
         let row = format!("({})", ["?"; COLUMNS].join(", "));
         let values = vec![row; rows].join(",\n");
@@ -68,7 +68,8 @@ async fn write_by(
     let mut tx = pool.begin_with("begin immediate").await?;
     let is_alone = is_alone(&mut tx, writer).await?;
     let mut written = Written::default();
-    for piece in incoming.pieces(PIECE) {
+    let rows = if is_alone { usize::MAX } else { PIECE };
+    for piece in incoming.pieces(rows) {
         let mut ranges = piece.ranges();
         writer.remember(&mut ranges, is_alone);
         let stored = if ranges.is_empty() {
