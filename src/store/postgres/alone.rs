@@ -22,13 +22,20 @@ pub(super) async fn begin(connections: &Connections) -> Result<Alone, Fault> {
     let alone = Alone::new();
     let mut conn = connections.acquire().await?;
     match in_time(READ, enter_everywhere(&mut conn, alone.writer())).await {
-        Ok(true) => alone.entered((0..SHARDS).collect()),
-        Ok(false) => {}
-        // Too large to be searched without an index.
-        Err(Fault::Driver(err)) if code(&err) == Some("57014") => {}
+        Ok(is_alone) => {
+            conn.give_back();
+            if is_alone {
+                alone.entered((0..SHARDS).collect());
+            }
+        }
+        // The server would not say: the table is too large to be searched without an index, or of a kind that
+        // such a question can't be put to. Then everything is looked up.
+        Err(Fault::Driver(err)) if code(&err).is_some() => {
+            tracing::debug!(%err, "cannot find out whether there are spans of ours");
+            conn.clear_and_give_back().await;
+        }
         Err(fault) => return Err(fault),
     }
-    conn.give_back();
     Ok(alone)
 }
 
