@@ -140,7 +140,6 @@ pub(super) fn clean_span(span: &mut Span) {
 }
 
 /// Whether every column has room for its value.
-#[inline]
 pub(super) fn fits(row: &Row<'_>) -> bool {
     let columns = [
         (Some(row.service), SERVICE),

@@ -37,6 +37,15 @@ pub(in crate::model) enum Key<'a> {
     Field(&'a str),
 }
 
+impl<'a> Key<'a> {
+    fn name(self) -> &'a str {
+        match self {
+            Self::Own(name, _) => name,
+            Self::Field(name) => name,
+        }
+    }
+}
+
 macro_rules! own {
     ($name:expr) => {{
         const IN_JSON: [u8; $name.len() + 4] = in_json($name);
@@ -104,7 +113,6 @@ impl Observation {
 
     /// The same, borrowed; `span_id` is [`Self::span_id`], which costs a hash to find out, and the times are
     /// [`Self::times`].
-    #[inline]
     pub fn row(&self, span_id: Uuid, (started_at, completed_at): Times) -> Row<'_> {
         let duration_ms = completed_at.map(|end| {
             let exact = end - started_at;
@@ -178,8 +186,7 @@ impl Observation {
     fn metadata(&self) -> Map<String, Value> {
         let mut map = Map::new();
         self.each_metadata(|key, value| {
-            let (Key::Own(key, _) | Key::Field(key)) = key;
-            map.insert(key.to_owned(), value.into());
+            map.insert(key.name().to_owned(), value.into());
         });
         map
     }
@@ -194,12 +201,11 @@ impl Observation {
             self.fields.iter().peekable()
         };
         let mut put = |key: Key<'_>, value: Option<Said<'_>>| {
-            let (Key::Own(name, _) | Key::Field(name)) = key;
             let Some(value) = value else {
                 return;
             };
             while let Some((field, value)) =
-                fields.next_if(|(field, _)| in_jsonb(field, name).is_lt())
+                fields.next_if(|(field, _)| in_jsonb(field, key.name()).is_lt())
             {
                 show(Key::Field(field), Said::Field(value));
             }
