@@ -255,6 +255,13 @@ impl Observation {
         self.steps.first().map(|step| step.at)
     }
 
+    /// Bytes of the texts that can be long.
+    pub fn long_texts(&self) -> usize {
+        let message = self.end.as_ref().and_then(|end| end.error_message.as_ref());
+        let texts = [self.traceback.as_ref(), message];
+        texts.into_iter().flatten().map(String::len).sum()
+    }
+
     /// Adds a step in its place; an equal one in the same second is the same step.
     pub fn add_step(&mut self, mut step: Step) {
         let same = |known: &Step| {
@@ -277,25 +284,21 @@ impl Observation {
 
     /// Takes over what `other` knows of the same span.
     pub fn merge(&mut self, other: Self) {
-        self.start = pick(self.start.take(), other.start, finer);
-        self.end = pick(self.end.take(), other.end, merge_ends);
-        self.name = pick(self.name.take(), other.name, Ord::min);
-        self.container_id = pick(self.container_id.take(), other.container_id, Ord::min);
-        self.function_call_id = pick(
-            self.function_call_id.take(),
-            other.function_call_id,
-            Ord::min,
-        );
-        self.function_id = pick(self.function_id.take(), other.function_id, Ord::min);
-        self.traceback = pick(self.traceback.take(), other.traceback, fuller);
-        self.model_id = pick(self.model_id.take(), other.model_id, fuller);
-        self.region = pick(self.region.take(), other.region, fuller);
+        join(&mut self.start, other.start, finer);
+        join(&mut self.end, other.end, merge_ends);
+        join(&mut self.name, other.name, Ord::min);
+        join(&mut self.container_id, other.container_id, Ord::min);
+        join(&mut self.function_call_id, other.function_call_id, Ord::min);
+        join(&mut self.function_id, other.function_id, Ord::min);
+        join(&mut self.traceback, other.traceback, fuller);
+        join(&mut self.model_id, other.model_id, fuller);
+        join(&mut self.region, other.region, fuller);
         if let Some(other) = other.context.into_inner() {
             let known = &mut *self.context;
-            known.trace_id = pick(known.trace_id, other.trace_id, Ord::min);
-            known.parent_span_id = pick(known.parent_span_id, other.parent_span_id, Ord::min);
-            known.execution_id = pick(known.execution_id, other.execution_id, Ord::min);
-            known.job_id = pick(known.job_id.take(), other.job_id, fuller);
+            join(&mut known.trace_id, other.trace_id, Ord::min);
+            join(&mut known.parent_span_id, other.parent_span_id, Ord::min);
+            join(&mut known.execution_id, other.execution_id, Ord::min);
+            join(&mut known.job_id, other.job_id, fuller);
         }
         if other.source < self.source {
             self.source = other.source;
@@ -320,10 +323,13 @@ impl Observation {
     }
 }
 
-fn pick<T>(a: Option<T>, b: Option<T>, choose: impl FnOnce(T, T) -> T) -> Option<T> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(choose(a, b)),
-        (a, b) => a.or(b),
+/// Takes over what another line says, if it says anything.
+fn join<T>(known: &mut Option<T>, other: Option<T>, choose: impl FnOnce(T, T) -> T) {
+    if let Some(other) = other {
+        *known = Some(match known.take() {
+            Some(known) => choose(known, other),
+            None => other,
+        });
     }
 }
 
@@ -338,18 +344,16 @@ fn finer(a: Moment, b: Moment) -> Moment {
 }
 
 /// Two closing lines of one span: the same one twice, or a contradiction, which the earlier wins.
-fn merge_ends(a: End, b: End) -> End {
+fn merge_ends(mut a: End, b: End) -> End {
     if a.outcome != b.outcome {
         let order = |end: &End| (end.moment.at.timestamp(), std::cmp::Reverse(end.outcome));
         return if order(&a) <= order(&b) { a } else { b };
     }
-    End {
-        moment: finer(a.moment, b.moment),
-        outcome: a.outcome,
-        reported_us: pick(a.reported_us, b.reported_us, Ord::max),
-        error_type: pick(a.error_type, b.error_type, fuller),
-        error_message: pick(a.error_message, b.error_message, fuller),
-    }
+    a.moment = finer(a.moment, b.moment);
+    join(&mut a.reported_us, b.reported_us, Ord::max);
+    join(&mut a.error_type, b.error_type, fuller);
+    join(&mut a.error_message, b.error_message, fuller);
+    a
 }
 
 /// The longer text: the other one is the same text cut short.

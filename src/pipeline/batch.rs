@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::Utc;
-use futures_util::future::select_all;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
@@ -32,10 +31,8 @@ pub(super) async fn run(
     loop {
         let due = stage.due;
         stage.pulse.rest();
-        let has_room = stage.has_room();
         let next = tokio::select! {
-            next = input.recv(), if has_room => next,
-            () = stage.room(), if !has_room => continue,
+            next = input.recv() => next,
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 stage.pulse.work();
                 let unsettled = stage.streams.settle(Utc::now(), &stage.stats);
@@ -109,20 +106,6 @@ impl Stage {
             sources: BTreeMap::new(),
             due: None,
         }
-    }
-
-    /// Whether some writer has nothing waiting. Until then more rows would only fill the memory: taking them
-    /// in is faster than storing them.
-    fn has_room(&self) -> bool {
-        let is_free = |outlet: &mpsc::Sender<Part>| outlet.capacity() > 0 || outlet.is_closed();
-        self.outlets.iter().any(is_free)
-    }
-
-    /// Waits for that.
-    async fn room(&self) {
-        let free = self.outlets.iter().map(|outlet| Box::pin(outlet.reserve()));
-        // A permit is given back at once; who has gone is found out by the next part.
-        drop(select_all(free).await);
     }
 
     fn take_in(&mut self, input: Input) {

@@ -252,11 +252,10 @@ impl Spans {
 
     /// Has a failed span leave when it is time.
     fn line_up(&mut self, seen: &Observation, place: Place) {
-        let Some(end) = &seen.end else {
+        if seen.end.is_none() {
             return;
-        };
-        let texts = [&seen.traceback, &end.error_message];
-        let bytes = texts.into_iter().flatten().map(String::len).sum();
+        }
+        let bytes = seen.long_texts();
         let until = self.drains + FAILED_STAYS;
         self.leaving_bytes += bytes;
         self.leaving.push_back(Leaving {

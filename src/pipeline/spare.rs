@@ -13,6 +13,8 @@ pub(super) struct Spare(Mutex<Vec<Vec<Observation>>>);
 impl Spare {
     /// Room for observations that is kept at most, about a batch.
     const MOST: usize = 10_000;
+    /// So few may have long texts, which don't stay.
+    const FEW: usize = 1_000;
 
     /// An empty list. The others are emptied as well, so that their contents stay for a batch at most.
     pub(super) fn take(&self) -> Vec<Observation> {
@@ -22,9 +24,12 @@ impl Spare {
     }
 
     /// Takes a list back.
-    pub(super) fn give(&self, list: Vec<Observation>) {
+    pub(super) fn give(&self, mut list: Vec<Observation>) {
         if list.capacity() == 0 {
             return;
+        }
+        if list.len() < Self::FEW {
+            list.clear();
         }
         let mut lists = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let room = lists.iter().map(Vec::capacity).sum::<usize>();
@@ -37,6 +42,7 @@ impl Spare {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::SpanKey;
 
     #[test]
     fn a_list_is_used_again_and_no_more_is_kept_than_a_batch() {
@@ -48,6 +54,17 @@ mod tests {
         let again = spare.take();
         assert_eq!(again.as_ptr(), address);
         assert_eq!(spare.take().capacity(), 0);
+
+        let key = SpanKey {
+            log_id: "abc123de".into(),
+            scope: "".into(),
+        };
+        let seen = Observation::new(key, "test");
+        for (length, kept) in [(Spare::FEW - 1, 0), (Spare::FEW, Spare::FEW)] {
+            spare.give(vec![seen.clone(); length]);
+            let lists = std::mem::take(&mut *spare.0.lock().unwrap());
+            assert_eq!(lists.concat().len(), kept);
+        }
 
         (0..9).for_each(|_| spare.give(Vec::with_capacity(Spare::MOST / 2)));
         let kept = [(); 3].map(|()| spare.take().capacity());

@@ -128,6 +128,14 @@ impl New<'_> {
         }
     }
 
+    /// Bytes of the texts that can be long, as far as lines printed them.
+    pub(super) fn long_texts(&self) -> usize {
+        match &self.contents {
+            Contents::Seen(seen) => seen.long_texts(),
+            Contents::Span(_) => 0,
+        }
+    }
+
     /// The same as a span of its own.
     pub(super) fn to_span(&self) -> Span {
         match &self.contents {

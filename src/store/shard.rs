@@ -6,8 +6,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::SpanKey;
 
-/// Number of shards: as many writers as the two cores of a small database server keep busy, twice.
-pub const SHARDS: usize = 4;
+/// Number of shards: as many writers as keep the two cores of a small database server busy while one of them
+/// waits for the disk. Each more makes the parts of a batch smaller, and a part costs something by itself.
+pub const SHARDS: usize = 3;
 
 /// How ids of OpenTelemetry senders begin.
 const NO_LOG_ID: [u8; 6] = [0; 6];

@@ -134,11 +134,13 @@ fn failed_spans_stay_for_their_traceback_and_no_more_than_may_stay() {
         let end = Some((0, Outcome::Failed));
         take_in(&mut spans, number, span(number, None, end));
     }
-    assert_eq!(drained(&mut spans).len(), MAX_FAILED + 1);
+    let handed_on = drained(&mut spans);
+    assert_eq!(handed_on.len(), MAX_FAILED + 1);
     assert_eq!(spans.kept.len(), MAX_FAILED);
-    let (oldest, newest) = (0, MAX_FAILED as Place);
-    assert!(spans.last(oldest, |_| true).is_none());
-    assert!(spans.last(newest, |_| true).is_some());
+    let place = |seen: &Observation| Place::from_str_radix(&seen.key.log_id, 16).unwrap();
+    let (first, last) = (place(&handed_on[0]), place(&handed_on[MAX_FAILED]));
+    assert!(spans.last(first, |_| true).is_none());
+    assert!(spans.last(last, |_| true).is_some());
     (0..FAILED_STAYS).for_each(|_| assert!(drained(&mut spans).is_empty()));
     assert_eq!(spans.kept.len(), 0);
 }

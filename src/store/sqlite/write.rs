@@ -24,6 +24,9 @@ use crate::store::{Batch, Checkpoint, Claim, Lease, Written};
 /// Rows in one insert: enough that the connection's thread is rarely kept waiting for the next statement. A
 /// rest goes in smaller ones, so that every statement is one of four and stays prepared.
 const CHUNKS: [usize; 4] = [128, 16, 4, 1];
+/// Bytes of long texts in one insert of several rows: they stand in memory twice more, for the statement that runs
+/// and for the one that is bound meanwhile.
+const LONG_TEXTS: usize = 256 << 10;
 
 /// Observations that are looked up and then written before the next are looked up: the pages of the index
 /// that this takes stay in memory in between. Where nothing is looked up, a batch is one piece.
@@ -170,13 +173,18 @@ async fn insert_all(
     Ok(())
 }
 
-/// Cuts rows into pieces of the sizes that `inserts` take, the largest first, each with its statement.
+/// Cuts rows into pieces of the sizes that `inserts` take, the largest first, each with its statement. The last
+/// of `inserts` takes what no other does.
 fn chunks<'a, 'b>(
     mut rest: &'b [New<'a>],
     inserts: &'static [Insert],
 ) -> impl Iterator<Item = (&'static str, &'b [New<'a>])> {
     std::iter::from_fn(move || {
-        let (size, sql) = inserts.iter().find(|(size, _)| *size <= rest.len())?;
+        let (size, sql) = inserts.iter().find(|(size, _)| {
+            let rows = rest.get(..*size);
+            let bytes = rows.map(|rows| rows.iter().map(New::long_texts).sum::<usize>());
+            bytes.is_some_and(|bytes| *size == 1 || bytes <= LONG_TEXTS)
+        })?;
         let (chunk, tail) = rest.split_at(*size);
         rest = tail;
         Some((sql.as_str(), chunk))
@@ -296,7 +304,36 @@ fn is_refusal(err: &sqlx::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Observation, SpanKey};
     use sqlx::Row as _;
+
+    /// Sizes of the pieces in which spans with such tracebacks go in.
+    fn sizes(tracebacks: &[usize]) -> Vec<usize> {
+        let seen = tracebacks.iter().enumerate().map(|(number, bytes)| {
+            let key = SpanKey {
+                log_id: format!("{number:08x}").into(),
+                scope: "ta-1".into(),
+            };
+            let mut seen = Observation::new(key, "test");
+            seen.traceback = Some("x".repeat(*bytes));
+            seen
+        });
+        let batch = Batch {
+            observations: seen.collect(),
+            ..Batch::default()
+        };
+        let plan = Incoming::new(&batch).plan(Vec::<Stored>::new());
+        let chunks = chunks(&plan.inserts, &*INSERTS);
+        chunks.map(|(_, chunk)| chunk.len()).collect()
+    }
+
+    #[test]
+    fn rows_with_long_texts_go_in_smaller_pieces() {
+        assert_eq!(sizes(&[100; 128 + 16 + 1]), [128, 16, 1]);
+        assert_eq!(sizes(&[LONG_TEXTS / 16; 40]), [16, 16, 4, 4]);
+        assert_eq!(sizes(&[LONG_TEXTS / 4; 9]), [4, 4, 1]);
+        assert_eq!(sizes(&[LONG_TEXTS + 1; 3]), [1, 1, 1]);
+    }
 
     /// Where a statement of several rows calls a function, SQLite copies each page that it touches first.
     #[tokio::test]
