@@ -5,6 +5,7 @@
 //! span, so lines may come twice, late, out of order, over several transports or be split between
 //! memory and the store, and the row that results is the same.
 
+mod metadata;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -17,8 +18,8 @@ use serde_json::{Map, Value, json};
 use smol_str::SmolStr;
 use uuid::Uuid;
 
+pub(super) use self::metadata::{Key, Said};
 pub use self::stored::Times;
-pub(super) use self::stored::{Key, Said};
 use super::identity::Anchor;
 use super::{Fields, Nothing, Rare, SpanKey};
 

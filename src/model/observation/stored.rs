@@ -3,85 +3,20 @@
 //! Invariant: what is read back from a row makes the same row again.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use smol_str::SmolStr;
 use uuid::Uuid;
 
-use super::{End, Moment, Observation, Outcome, Precision, Step};
-use crate::model::fields::in_jsonb;
+use super::metadata::{field_name, read_event};
+use super::{End, Moment, Observation, Outcome, Precision};
+use crate::model::SpanKey;
 use crate::model::identity::Anchor;
 use crate::model::link::is_filled;
 use crate::model::row::{Metadata, Row};
-use crate::model::span::{COLLECTOR, Span, SpanStatus, meta};
-use crate::model::{Fields, SpanKey};
+use crate::model::span::{Span, SpanStatus, meta};
 
 /// Service and operation of a span whose start line was not seen.
 const UNNAMED: (&str, &str) = ("modal", "inference");
-
-/// A value of `metadata`.
-pub(in crate::model) enum Said<'a> {
-    Text(&'a str),
-    /// One of ours: nothing in it needs to be escaped.
-    Word(&'static str),
-    Truth,
-    Number(f64),
-    Field(&'a Value),
-    Events(Vec<Value>),
-}
-
-/// A key of `metadata`.
-#[derive(Clone, Copy)]
-pub(in crate::model) enum Key<'a> {
-    /// One of ours, and how it stands in JSON text behind another pair.
-    Own(&'static str, &'static [u8]),
-    Field(&'a str),
-}
-
-impl<'a> Key<'a> {
-    fn name(self) -> &'a str {
-        match self {
-            Self::Own(name, _) => name,
-            Self::Field(name) => name,
-        }
-    }
-}
-
-macro_rules! own {
-    ($name:expr) => {{
-        const IN_JSON: [u8; $name.len() + 4] = in_json($name);
-        Key::Own($name, &IN_JSON)
-    }};
-}
-
-/// `,"key":`, put together when compiled: every row has the same keys.
-const fn in_json<const N: usize>(key: &str) -> [u8; N] {
-    let key = key.as_bytes();
-    let mut text = [b'"'; N];
-    text[0] = b',';
-    let mut at = 0;
-    while at < key.len() {
-        text[at + 2] = key[at];
-        at += 1;
-    }
-    text[N - 1] = b':';
-    text
-}
-
-fn said(text: &Option<SmolStr>) -> Option<Said<'_>> {
-    text.as_deref().map(Said::Text)
-}
-
-impl From<Said<'_>> for Value {
-    fn from(said: Said<'_>) -> Self {
-        match said {
-            Said::Text(text) | Said::Word(text) => text.into(),
-            Said::Truth => true.into(),
-            Said::Number(number) => number.into(),
-            Said::Field(value) => value.clone(),
-            Said::Events(events) => events.into(),
-        }
-    }
-}
 
 /// When a span started and ended.
 pub type Times = (DateTime<Utc>, Option<DateTime<Utc>>);
@@ -183,67 +118,6 @@ impl Observation {
         }
     }
 
-    fn metadata(&self) -> Map<String, Value> {
-        let mut map = Map::new();
-        self.each_metadata(|key, value| {
-            map.insert(key.name().to_owned(), value.into());
-        });
-        map
-    }
-
-    /// Shows what stands in `metadata`, each key once and in the order of [`in_jsonb`].
-    pub(in crate::model) fn each_metadata(&self, mut show: impl FnMut(Key<'_>, Said<'_>)) {
-        let renamed;
-        let mut fields = if self.fields.iter().any(|(key, _)| is_own_key(key)) {
-            renamed = self.fields.iter().map(renamed_field).collect::<Fields>();
-            renamed.iter().peekable()
-        } else {
-            self.fields.iter().peekable()
-        };
-        let mut put = |key: Key<'_>, value: Option<Said<'_>>| {
-            let Some(value) = value else {
-                return;
-            };
-            while let Some((field, value)) =
-                fields.next_if(|(field, _)| in_jsonb(field, key.name()).is_lt())
-            {
-                show(Key::Field(field), Said::Field(value));
-            }
-            show(key, value);
-        };
-        let truth = |is_true: bool| is_true.then_some(Said::Truth);
-        let end = self.end.as_ref();
-        let is_late = end.is_none() && self.deadline_passed;
-        let precision = |moment: &Moment| Said::Word(moment.precision.as_str());
-        if !self.steps.is_empty() {
-            let events = self.steps.iter().map(event).collect();
-            put(own!(meta::EVENTS), Some(Said::Events(events)));
-        }
-        put(own!(meta::LOG_ID), Some(Said::Text(&self.key.log_id)));
-        put(own!(meta::SOURCE), Some(Said::Text(&self.source)));
-        put(own!(meta::COLLECTOR), Some(Said::Word(COLLECTOR)));
-        let traceback = self.traceback.as_deref();
-        put(own!(meta::TRACEBACK), traceback.map(Said::Text));
-        put(own!(meta::FUNCTION_ID), said(&self.function_id));
-        put(own!(meta::CONTAINER_ID), said(&self.container_id));
-        let end_precision = end.map(|end| precision(&end.moment));
-        put(own!(meta::END_PRECISION), end_precision);
-        put(own!(meta::EVENTS_DROPPED), truth(self.steps_dropped));
-        put(own!(meta::START_INFERRED), truth(self.start.is_none()));
-        put(
-            own!(meta::TIME_PRECISION),
-            self.start.as_ref().map(precision),
-        );
-        put(own!(meta::DEADLINE_PASSED), truth(is_late));
-        put(own!(meta::FUNCTION_CALL_ID), said(&self.function_call_id));
-        let reported = end.and_then(|end| end.reported_us);
-        let reported = reported.map(|us| Said::Number(us as f64 / 1000.0));
-        put(own!(meta::REPORTED_DURATION_MS), reported);
-        for (name, field) in fields {
-            show(Key::Field(name), Said::Field(field));
-        }
-    }
-
     /// Reads a row of ours back; `None` for rows of others.
     pub fn from_span(span: &Span) -> Option<Self> {
         if !span.is_ours() {
@@ -312,10 +186,8 @@ impl Observation {
             }
         }
         for (key, value) in &span.metadata {
-            if let Some(key) = key.strip_prefix(PAYLOAD_PREFIX) {
-                seen.fields.insert(key, value.clone());
-            } else if !is_own_key(key) {
-                seen.fields.insert(key.as_str(), value.clone());
+            if let Some(name) = field_name(key) {
+                seen.fields.insert(name, value.clone());
             }
         }
         Some(seen)
@@ -348,71 +220,6 @@ fn within_second(start: DateTime<Utc>, end: Moment, took: TimeDelta) -> DateTime
         }
     };
     DateTime::from_timestamp_micros(begin).unwrap_or(start)
-}
-
-/// Stands before a payload key that has the name of one of our own keys.
-const PAYLOAD_PREFIX: &str = "payload_";
-
-fn is_own_key(key: &str) -> bool {
-    const OWN: [&str; 15] = [
-        meta::COLLECTOR,
-        meta::LOG_ID,
-        meta::CONTAINER_ID,
-        meta::FUNCTION_CALL_ID,
-        meta::FUNCTION_ID,
-        meta::SOURCE,
-        meta::REPORTED_DURATION_MS,
-        meta::START_INFERRED,
-        meta::TIME_PRECISION,
-        meta::EVENTS,
-        meta::EVENTS_DROPPED,
-        meta::TRACEBACK,
-        meta::DEADLINE_PASSED,
-        meta::LINK,
-        meta::END_PRECISION,
-    ];
-    OWN.contains(&key) || key.starts_with(PAYLOAD_PREFIX)
-}
-
-/// A field under a name that is none of ours.
-fn renamed_field((key, value): (&str, &Value)) -> (SmolStr, Value) {
-    let key = if is_own_key(key) {
-        smol_str::format_smolstr!("{PAYLOAD_PREFIX}{key}")
-    } else {
-        key.into()
-    };
-    (key, value.clone())
-}
-
-fn event(step: &Step) -> Value {
-    let mut map = Map::new();
-    map.insert(
-        "at".into(),
-        step.at
-            .to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
-            .into(),
-    );
-    map.insert("name".into(), step.name.as_str().into());
-    if !step.fields.is_empty() {
-        map.insert("fields".into(), step.fields.clone().into());
-    }
-    map.into()
-}
-
-fn read_event(value: &Value) -> Option<Step> {
-    let at = DateTime::parse_from_rfc3339(value.get("at")?.as_str()?)
-        .ok()?
-        .to_utc();
-    let fields = value
-        .get("fields")
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default();
-    Some(Step {
-        at,
-        name: value.get("name")?.as_str()?.to_owned(),
-        fields,
-    })
 }
 
 fn read_end(span: &Span, moment: Moment) -> End {

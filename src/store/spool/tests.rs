@@ -48,7 +48,7 @@ fn a_crash_loses_nothing_but_the_record_that_was_being_written() {
     let spool = Spool::open(dir.path(), "db", 1 << 20).unwrap();
     let mut lane = spool.lane(0, 1).unwrap();
     (0..3).for_each(|number| lane.append(&entry(number)).unwrap());
-    let path = lane.segments[0].path.clone();
+    let path = spool.folder().join("00-0000000000.spool");
     let file = OpenOptions::new().write(true).open(path).unwrap();
     file.set_len(lane.bytes() - 5).unwrap();
     drop((lane, spool));
