@@ -20,6 +20,14 @@ async fn the_printed_grants_are_all_that_a_writer_needs() {
     db.execute(&store::grants_sql(false).replace("beacon_writer", &role.name))
         .await;
 
+    // A table of a later version.
+    db.execute("create table beacon_collector.news (id int)")
+        .await;
+    let mut news = connect(&role.url).await;
+    let added = sqlx::query("insert into beacon_collector.news values (1)");
+    assert_eq!(added.execute(&mut news).await.unwrap().rows_affected(), 1);
+    drop(news);
+
     let store = store::open(&role.url).await.unwrap();
     store.migrate().await.unwrap();
     store.write(&batch([start("abc12345", 0)])).await.unwrap();

@@ -5,5 +5,8 @@ grant usage on schema public, beacon_collector to beacon_writer;
 grant select, insert, update on public.trace_spans to beacon_writer;
 grant usage on sequence public.trace_spans_id_seq to beacon_writer;
 grant select, insert, update, delete on all tables in schema beacon_collector to beacon_writer;
+-- And on those that a later version adds, when the same administrator runs its `migrate`:
+alter default privileges in schema beacon_collector
+    grant select, insert, update, delete on tables to beacon_writer;
 -- Where the runner's tables are there (without them, executions and jobs are unknown):
 grant select on public.jobs, public.executions to beacon_writer;
