@@ -37,6 +37,8 @@ cat >"$work/words" <<'WORDS'
 "\\u00e9"
 WORDS
 
+# cargo-fuzz can't be told to keep to the lock file, and would write a new one.
+cargo metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 cargo fuzz build
 for target in $(cargo fuzz list); do
     mkdir "$work/$target"
