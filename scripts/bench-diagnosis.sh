@@ -17,7 +17,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 
-cargo build --quiet --release --example bench-diagnosis
+cargo build --release --example bench-diagnosis
 bench=$(cargo metadata --format-version 1 --no-deps | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/release/examples/bench-diagnosis
 lab=$(mktemp -d)
 trap 'rm -rf "$lab"' EXIT

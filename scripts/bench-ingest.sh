@@ -6,8 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ -z "${BEACON_TEST_POSTGRES_URL:-}" ]; then
-    cargo build --release --locked --quiet
-    cargo build --release --locked --quiet --example make-log
+    cargo build --release --locked
+    cargo build --release --locked --example make-log
     exec bash scripts/postgres.sh run -- bash "$0" "$@"
 fi
 exec python3 scripts/bench_ingest.py "${1:-450000}"

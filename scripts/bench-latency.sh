@@ -21,7 +21,7 @@ esac
 seconds=${3:-5}
 target=${CARGO_TARGET_DIR:-$PWD/target}/release
 if [ -z "${BENCH_DATABASE:-}" ] && [ -z "${BEACON_TEST_POSTGRES_URL:-}" ]; then
-    cargo build --release --locked --quiet --bin beacon-collector --example bench-http
+    cargo build --release --locked --bin beacon-collector --example bench-http
     exec bash scripts/postgres.sh run -- bash "$0" "$kind" "$spans" "$seconds"
 fi
 export BEACON_PROGRAM=${BEACON_PROGRAM:-$target/beacon-collector}

@@ -11,9 +11,9 @@ cd "$(dirname "$0")/.."
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
 if [ -z "${BEACON_PROGRAM:-}" ]; then
-    cargo build --release --locked --quiet
+    cargo build --release --locked
     export BEACON_PROGRAM=$target/release/beacon-collector
 fi
-[ -x "$target/release/examples/make-log" ] || cargo build --release --locked --quiet --example make-log
+[ -x "$target/release/examples/make-log" ] || cargo build --release --locked --example make-log
 export MAKE_LOG=$target/release/examples/make-log
 exec bash scripts/postgres.sh run --with-statistics -- python3 scripts/bench_link_share.py "$@"

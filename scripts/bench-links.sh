@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [ -z "${BEACON_PROGRAM:-}" ]; then
-    cargo build --release --locked --quiet
+    cargo build --release --locked
     export BEACON_PROGRAM=${CARGO_TARGET_DIR:-$PWD/target}/release/beacon-collector
 fi
 exec bash scripts/postgres.sh run --without-fsync -- python3 scripts/bench_links.py "${1:-20}"

@@ -12,7 +12,7 @@ seconds=${1:-5}
 target=${CARGO_TARGET_DIR:-$PWD/target}/release
 program=${BEACON_PROGRAM:-$target/beacon-collector}
 bench=${BENCH_HTTP:-$target/examples/bench-http}
-[ -n "${BEACON_PROGRAM:-}" ] || cargo build --release --quiet --locked --bin beacon-collector --example bench-http
+[ -n "${BEACON_PROGRAM:-}" ] || cargo build --release --locked --bin beacon-collector --example bench-http
 python=.venv/mcp-2.3.0/bin/python
 [ -x "$python" ] || { echo "no $python; run scripts/mcp-clients.sh first" >&2; exit 2; }
 

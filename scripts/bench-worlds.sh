@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if [ -z "${BEACON_BIN:-}" ]; then
-    cargo build --release --locked --quiet
+    cargo build --release --locked
     BEACON_BIN=${CARGO_TARGET_DIR:-$PWD/target}/release/beacon-collector
 fi
 export BEACON_BIN
