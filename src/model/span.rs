@@ -153,6 +153,12 @@ impl Span {
         self.metadata.get(key).and_then(Value::as_str)
     }
 
+    /// Bytes of the texts that can be long, as [`super::Observation::long_texts`] has them.
+    pub fn long_texts(&self) -> usize {
+        let texts = [self.error_message.as_deref(), self.text(meta::TRACEBACK)];
+        texts.into_iter().flatten().map(str::len).sum()
+    }
+
     /// The model: the column, else what the runner or router wrote into `metadata`.
     pub fn model(&self) -> Option<&str> {
         self.model_id

@@ -6,14 +6,15 @@ use std::sync::{Mutex, PoisonError};
 use crate::model::Observation;
 
 /// Lists that are free. Who needs one takes it, and the writer gives it back once its rows are stored. What is in
-/// them is forgotten by who takes, because memory is freed cheapest where it was allocated.
+/// them is forgotten by who takes, because memory is freed cheapest where it was allocated, unless they are so few
+/// that their texts may be long.
 #[derive(Debug, Default)]
 pub(super) struct Spare(Mutex<Vec<Vec<Observation>>>);
 
 impl Spare {
     /// Room for observations that is kept at most, about a batch.
     const MOST: usize = 10_000;
-    /// So few may have long texts, which don't stay.
+    /// Fewer are forgotten by who gives.
     const FEW: usize = 1_000;
 
     /// An empty list. The others are emptied as well, so that their contents stay for a batch at most.

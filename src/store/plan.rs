@@ -128,11 +128,11 @@ impl New<'_> {
         }
     }
 
-    /// Bytes of the texts that can be long, as far as lines printed them.
+    /// Bytes of the texts that can be long.
     pub(super) fn long_texts(&self) -> usize {
         match &self.contents {
             Contents::Seen(seen) => seen.long_texts(),
-            Contents::Span(_) => 0,
+            Contents::Span(span) => span.long_texts(),
         }
     }
 

@@ -323,8 +323,15 @@ mod tests {
             ..Batch::default()
         };
         let plan = Incoming::new(&batch).plan(Vec::<Stored>::new());
-        let chunks = chunks(&plan.inserts, &*INSERTS);
-        chunks.map(|(_, chunk)| chunk.len()).collect()
+        let sizes = |rows: &[New<'_>]| -> Vec<usize> {
+            let chunks = chunks(rows, &*INSERTS);
+            chunks.map(|(_, chunk)| chunk.len()).collect()
+        };
+        let whole: Vec<_> = (plan.inserts.iter())
+            .map(|row| row.to_span().into())
+            .collect();
+        assert_eq!(sizes(&whole), sizes(&plan.inserts));
+        sizes(&plan.inserts)
     }
 
     #[test]
