@@ -5,6 +5,7 @@
 //! before `resume_offset` has been handed out.
 
 use crate::frame::{Framer, Want};
+use crate::outlet::{Batch, Now};
 use crate::record::{Envelope, Record};
 use crate::stages::Stages;
 
@@ -80,9 +81,10 @@ impl Decoder {
 
     /// Feeds bytes; calls `sink` for each record, in the order in which records become complete.
     pub fn push(&mut self, chunk: &[u8], sink: &mut impl FnMut(Record<'_>)) {
-        let stages = &mut self.stages;
+        let (stages, mut out) = (&mut self.stages, Batch::new(sink));
         self.framer
-            .push(chunk, &mut |line| stages.line(&line, sink));
+            .push(chunk, &mut |line| stages.line(line, &mut out));
+        out.flush();
         self.count();
     }
 
@@ -94,21 +96,22 @@ impl Decoder {
         message: &str,
         sink: &mut impl FnMut(Record<'_>),
     ) {
-        self.stages.apart(&envelope, message, sink);
+        self.stages.apart(&envelope, message, &mut Now { sink });
         self.count();
     }
 
     /// Ends the stream: the last unterminated line, half lines and open tracebacks come out.
     pub fn finish(&mut self, sink: &mut impl FnMut(Record<'_>)) {
         let stages = &mut self.stages;
-        self.framer.finish(&mut |line| stages.line(&line, sink));
+        let mut out = Now { sink };
+        self.framer.finish(&mut |line| stages.line(line, &mut out));
         self.flush(sink);
     }
 
     /// Hands out what waits only for the stream to go on (half lines and tracebacks), for a caller
     /// whose stream has been quiet for a while. A line that has not ended stays.
     pub fn flush(&mut self, sink: &mut impl FnMut(Record<'_>)) {
-        self.stages.release(sink);
+        self.stages.release(&mut Now { sink });
         self.framer.want(Want::Marked);
         self.count();
     }

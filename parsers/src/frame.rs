@@ -92,7 +92,7 @@ impl Framer {
     }
 
     /// Takes in bytes and shows the visitor each wanted line that ended in them.
-    pub(crate) fn push(&mut self, chunk: &[u8], visit: &mut impl FnMut(Line<'_>) -> Want) {
+    pub(crate) fn push<'c>(&mut self, chunk: &'c [u8], visit: &mut impl FnMut(Line<'c>) -> Want) {
         let Some(mut rest) = self.finish_carried(chunk, visit) else {
             return;
         };
@@ -110,7 +110,7 @@ impl Framer {
     }
 
     /// Ends the stream: a last line without terminator is a line.
-    pub(crate) fn finish(&mut self, visit: &mut impl FnMut(Line<'_>) -> Want) {
+    pub(crate) fn finish<'c>(&mut self, visit: &mut impl FnMut(Line<'c>) -> Want) {
         if self.pending_cr || self.counts.bytes > self.line_start {
             self.end_carried(visit);
         }
@@ -126,7 +126,7 @@ impl Framer {
     fn finish_carried<'c>(
         &mut self,
         chunk: &'c [u8],
-        visit: &mut impl FnMut(Line<'_>) -> Want,
+        visit: &mut impl FnMut(Line<'c>) -> Want,
     ) -> Option<&'c [u8]> {
         let mut rest = chunk;
         let first = *rest.first()?;
@@ -168,7 +168,7 @@ impl Framer {
             .extend_from_slice(part.get(..room).unwrap_or(part));
     }
 
-    fn end_carried(&mut self, visit: &mut impl FnMut(Line<'_>) -> Want) {
+    fn end_carried<'c>(&mut self, visit: &mut impl FnMut(Line<'c>) -> Want) {
         let carry = std::mem::take(&mut self.carry);
         self.counts.lines += 1;
         self.pending_cr = false;
@@ -178,7 +178,7 @@ impl Framer {
     }
 
     /// One line that is at hand as a whole (or as much of it as the limit needs).
-    fn single(&mut self, content: &[u8], end: u64, visit: &mut impl FnMut(Line<'_>) -> Want) {
+    fn single<'c>(&mut self, content: &[u8], end: u64, visit: &mut impl FnMut(Line<'c>) -> Want) {
         let kept = match content.get(..self.max_line) {
             Some(head) if content.len() > self.max_line => {
                 self.counts.cut_lines += 1;
@@ -189,12 +189,13 @@ impl Framer {
         let text = self.text(kept);
         let start = std::mem::replace(&mut self.line_start, end);
         if self.want == Want::Every || self.markers.find(kept, 0).is_some() {
+            let text = Cow::Owned(text.into_owned());
             self.want = visit(Line { text, start, end });
         }
     }
 
     /// Whole lines. Those longer than the limit are taken out, the blocks between them read at once.
-    fn region(&mut self, mut bytes: &[u8], visit: &mut impl FnMut(Line<'_>) -> Want) {
+    fn region<'c>(&mut self, mut bytes: &'c [u8], visit: &mut impl FnMut(Line<'c>) -> Want) {
         let mut checked = 0;
         while let Some(window) = bytes.get(checked..).and_then(|b| b.get(..=self.max_line)) {
             if let Some(last) = memrchr2(b'\r', b'\n', window) {
@@ -215,7 +216,7 @@ impl Framer {
     }
 
     /// Whole lines within the limit.
-    fn block(&mut self, bytes: &[u8], visit: &mut impl FnMut(Line<'_>) -> Want) {
+    fn block<'c>(&mut self, bytes: &'c [u8], visit: &mut impl FnMut(Line<'c>) -> Want) {
         if bytes.is_empty() {
             return;
         }

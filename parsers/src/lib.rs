@@ -16,6 +16,7 @@ mod frame;
 pub mod fuzzing;
 mod glue;
 mod header;
+mod outlet;
 mod payload;
 mod quotes;
 mod record;

@@ -3,12 +3,15 @@
 //! Refuses bytes and framing: lines come in whole.
 //! Invariant: what a line becomes depends on the lines of its stream alone, and what waits is bounded.
 
+use std::borrow::Cow;
+
 use crate::decoder::Counts;
 use crate::envelope::{self, Form, Opened};
 use crate::error::LineErrorKind;
 use crate::frame::{Line, Want};
 use crate::glue;
 use crate::header::{self, Header};
+use crate::outlet::{Now, Outlet};
 use crate::record::{Body, Envelope, Phase, Record, TraceLine};
 use crate::rejoin::{self, Fit, Half, Waiting};
 use crate::text;
@@ -56,38 +59,28 @@ impl Stages {
     }
 
     /// Takes a message that came apart from its metadata.
-    pub(crate) fn apart(
-        &mut self,
-        envelope: &Envelope<'_>,
-        message: &str,
-        sink: &mut impl FnMut(Record<'_>),
-    ) {
+    pub(crate) fn apart(&mut self, envelope: &Envelope<'_>, message: &str, out: &mut Now<'_>) {
         let start = self.messages;
         self.messages += 1;
         self.counts.bytes += message.len() as u64;
         for line in message.trim_end_matches(['\n', '\r']).split(['\n', '\r']) {
             self.counts.lines += 1;
-            self.advance(start, sink);
-            self.message(envelope, &text::clean(line), (start, start + 1), sink);
+            self.advance(start, out);
+            let span = (start, start + 1);
+            self.message(envelope.clone(), &text::clean(line), span, out);
         }
     }
 
     /// Takes a line from the framer; says which lines it needs next.
-    pub(crate) fn line(&mut self, line: &Line<'_>, sink: &mut impl FnMut(Record<'_>)) -> Want {
-        self.advance(line.start, sink);
+    pub(crate) fn line<'l>(&mut self, line: Line<'l>, out: &mut impl Outlet<'l>) -> Want {
+        self.advance(line.start, out);
         let span = (line.start, line.end);
-        let cleaned = text::clean(&line.text);
-        let Opened {
-            envelope,
-            message,
-            form,
-        } = envelope::open(&cleaned);
-        if form == Form::Json && message.contains('\n') {
-            for message in message.split('\n') {
-                self.message(&envelope, message, span, sink);
-            }
-        } else {
-            self.message(&envelope, &message, span, sink);
+        match line.text {
+            Cow::Borrowed(text) => match text::clean(text) {
+                Cow::Borrowed(text) => self.whole(text, span, out),
+                Cow::Owned(text) => self.whole(&text, span, &mut out.now()),
+            },
+            Cow::Owned(text) => self.whole(&text::clean(&text), span, &mut out.now()),
         }
         if self.waiting.is_empty() && self.tracebacks.is_empty() {
             Want::Marked
@@ -96,58 +89,76 @@ impl Stages {
         }
     }
 
+    /// One cleaned line.
+    fn whole<'l>(&mut self, line: &'l str, span: Span, out: &mut impl Outlet<'l>) {
+        let Opened {
+            envelope,
+            message,
+            form,
+        } = envelope::open(line);
+        match message {
+            Cow::Borrowed(message) => self.message(envelope, message, span, out),
+            Cow::Owned(message) if form == Form::Json => {
+                for message in message.split('\n') {
+                    self.message(envelope.clone(), message, span, &mut out.now());
+                }
+            }
+            Cow::Owned(message) => self.message(envelope, &message, span, &mut out.now()),
+        }
+    }
+
     /// Counts a line, and hands out what waited too long.
-    fn advance(&mut self, start: u64, sink: &mut impl FnMut(Record<'_>)) {
+    fn advance<'l>(&mut self, start: u64, out: &mut impl Outlet<'l>) {
         self.seen += 1;
         let oldest = self.seen.saturating_sub(PATIENCE_LINES);
         while let Some(half) = self
             .waiting
             .expired(start.saturating_sub(PATIENCE_BYTES), oldest)
         {
-            self.as_it_came(&half, sink);
+            self.as_it_came(&half, out.now());
         }
         while let Some(open) = self.tracebacks.expired(self.seen, PATIENCE_LINES) {
-            self.traceback(&open, sink);
+            self.traceback(&open, out.now());
         }
     }
 
-    fn message(
+    fn message<'l>(
         &mut self,
-        envelope: &Envelope<'_>,
-        message: &str,
+        envelope: Envelope<'l>,
+        message: &'l str,
         span: Span,
-        sink: &mut impl FnMut(Record<'_>),
+        out: &mut impl Outlet<'l>,
     ) {
-        match glue::split(envelope, message) {
-            None => self.piece(envelope, message, span, sink),
+        match glue::split(&envelope, message) {
+            None => self.piece(envelope, message, span, out),
             Some(pieces) => {
                 self.counts.glued += 1.max(pieces.len() as u64 - 1);
                 for piece in pieces {
-                    self.piece(&piece.envelope, &piece.message, span, sink);
+                    self.piece(piece.envelope, &piece.message, span, &mut out.now());
                 }
             }
         }
     }
 
     /// One line without its envelope.
-    fn piece(
+    fn piece<'l>(
         &mut self,
-        envelope: &Envelope<'_>,
-        message: &str,
+        envelope: Envelope<'l>,
+        message: &'l str,
         span: Span,
-        sink: &mut impl FnMut(Record<'_>),
+        out: &mut impl Outlet<'l>,
     ) {
         let header = header::find(message);
-        if self.is_rest(envelope, message, header, span, sink) {
+        if !self.waiting.is_empty() && self.is_rest(&envelope, message, header, span, out.now()) {
             return;
         }
         match header {
-            Header::At(start) => self.trace_line(envelope, message, start, span, sink),
+            Header::At(start) => self.trace_line(envelope, message, start, span, out),
             Header::Quoted(_) => {
                 self.counts.quoted += 1;
-                self.other(envelope, message, span, sink);
+                self.other(&envelope, message, span, out);
             }
-            Header::Absent => self.other(envelope, message, span, sink),
+            Header::Absent => self.other(&envelope, message, span, out),
         }
     }
 
@@ -158,11 +169,8 @@ impl Stages {
         message: &str,
         header: Header,
         span: Span,
-        sink: &mut impl FnMut(Record<'_>),
+        out: Now<'_>,
     ) -> bool {
-        if self.waiting.is_empty() {
-            return false;
-        }
         let is_header = matches!(header, Header::At(_));
         match self
             .waiting
@@ -170,18 +178,18 @@ impl Stages {
         {
             Fit::Unrelated => false,
             Fit::Never(half) => {
-                self.as_it_came(&half, sink);
+                self.as_it_came(&half, out);
                 false
             }
             Fit::Rest(half) => {
                 self.counts.rejoined += 1;
-                self.joined(half, sink);
+                self.joined(half, out);
                 true
             }
         }
     }
 
-    fn joined(&mut self, half: Half, sink: &mut impl FnMut(Record<'_>)) {
+    fn joined(&mut self, half: Half, out: Now<'_>) {
         let cut = match header::find(&half.message) {
             Header::At(start) => match trace_line::parse_at(&half.message, start) {
                 Ok(line) => rejoin::cut(&line),
@@ -190,44 +198,44 @@ impl Stages {
             _ => Some(rejoin::Cut::Header),
         };
         match cut {
-            Some(cut) => self.hold(half.cut_again(cut), sink),
-            None => self.as_it_came(&half, sink),
+            Some(cut) => self.hold(half.cut_again(cut), out),
+            None => self.as_it_came(&half, out),
         }
     }
 
-    fn hold(&mut self, half: Half, sink: &mut impl FnMut(Record<'_>)) {
+    fn hold(&mut self, half: Half, out: Now<'_>) {
         if let Some(surplus) = self.waiting.hold(half) {
-            self.as_it_came(&surplus, sink);
+            self.as_it_came(&surplus, out);
         }
     }
 
     /// A header stands where one can.
-    fn trace_line(
+    fn trace_line<'l>(
         &mut self,
-        envelope: &Envelope<'_>,
-        message: &str,
+        envelope: Envelope<'l>,
+        message: &'l str,
         start: usize,
         span: Span,
-        sink: &mut impl FnMut(Record<'_>),
+        out: &mut impl Outlet<'l>,
     ) {
-        let ended = self.tracebacks.end(envelope);
+        let ended = self.tracebacks.end(&envelope);
         // A traceback that had its failure is older than this line; one that lacks it may belong here.
         let (older, open) = match ended {
             Some(open) if open.failed => (Some(open), None),
             open => (None, open),
         };
         if let Some(open) = older {
-            self.traceback(&open, sink);
+            self.traceback(&open, out.now());
         }
-        let cut = match &trace_line::parse_at(message, start) {
-            Ok(line) => match rejoin::cut(line) {
+        let cut = match trace_line::parse_at(message, start) {
+            Ok(line) => match rejoin::cut(&line) {
                 Some(cut) => Some(cut),
                 None => {
                     let failed = matches!(line.phase, Phase::Failed | Phase::TimedOut);
-                    self.trace(envelope, line, span, sink);
+                    self.trace(envelope, line, span, out);
                     if let Some(mut open) = open {
                         open.failed = failed;
-                        self.traceback(&open, sink);
+                        self.traceback(&open, out.now());
                     }
                     return;
                 }
@@ -235,28 +243,31 @@ impl Stages {
             Err(_) => rejoin::cut_header(message, Some(start)).then_some(rejoin::Cut::Header),
         };
         if let Some(open) = open {
-            self.traceback(&open, sink);
+            self.traceback(&open, out.now());
         }
         match cut {
-            Some(cut) => self.hold(Half::new(envelope, message, cut, span, self.seen), sink),
+            Some(cut) => {
+                let half = Half::new(&envelope, message, cut, span, self.seen);
+                self.hold(half, out.now());
+            }
             None => self.counts.rejected += 1,
         }
     }
 
     /// A line without a header of its own.
-    fn other(
+    fn other<'l>(
         &mut self,
         envelope: &Envelope<'_>,
         message: &str,
         (start, end): Span,
-        sink: &mut impl FnMut(Record<'_>),
+        out: &mut impl Outlet<'l>,
     ) {
         if !self.tracebacks.is_empty() {
             match self.tracebacks.offer(envelope, message, end, self.seen) {
                 Follows::None => {}
                 Follows::Part => return,
-                Follows::Last(open) => return self.traceback(&open, sink),
-                Follows::Behind(open) => self.traceback(&open, sink),
+                Follows::Last(open) => return self.traceback(&open, out.now()),
+                Follows::Behind(open) => self.traceback(&open, out.now()),
             }
         }
         if let Some(at) = traceback::begins(message) {
@@ -265,58 +276,53 @@ impl Stages {
                 .tracebacks
                 .begin(envelope, text, (start, end), self.seen)
             {
-                self.traceback(&surplus, sink);
+                self.traceback(&surplus, out.now());
             }
         } else if rejoin::cut_header(message, None) {
-            let span = (start, end);
-            self.hold(
-                Half::new(envelope, message, rejoin::Cut::Header, span, self.seen),
-                sink,
-            );
+            let cut = rejoin::Cut::Header;
+            let half = Half::new(envelope, message, cut, (start, end), self.seen);
+            self.hold(half, out.now());
         }
     }
 
     /// Hands out a line that waited, such as it is now.
-    fn as_it_came(&mut self, half: &Half, sink: &mut impl FnMut(Record<'_>)) {
+    fn as_it_came(&mut self, half: &Half, mut out: Now<'_>) {
         let Header::At(start) = header::find(&half.message) else {
             return;
         };
-        match &trace_line::parse_at(&half.message, start) {
+        match trace_line::parse_at(&half.message, start) {
             Ok(line) => {
-                self.trace(&half.envelope, line, (half.start, half.end), sink);
+                let span = (half.start, half.end);
+                self.trace(half.envelope.clone(), line, span, &mut out);
             }
             Err(error) if error.kind == LineErrorKind::NoHeader => {}
             Err(_) => self.counts.rejected += 1,
         }
     }
 
-    fn trace(
+    fn trace<'l>(
         &mut self,
-        envelope: &Envelope<'_>,
-        line: &TraceLine<'_>,
+        envelope: Envelope<'l>,
+        line: TraceLine<'l>,
         (start, end): Span,
-        sink: &mut impl FnMut(Record<'_>),
+        out: &mut impl Outlet<'l>,
     ) {
         self.counts.trace_lines += 1;
         match line.phase {
-            Phase::Failed | Phase::TimedOut => self.tracebacks.failed(envelope, start),
-            Phase::Started { .. } | Phase::Succeeded => self.tracebacks.cleared(envelope),
+            Phase::Failed | Phase::TimedOut => self.tracebacks.failed(&envelope, start),
+            Phase::Started { .. } | Phase::Succeeded => self.tracebacks.cleared(&envelope),
             Phase::Step { .. } => {}
         }
-        sink(Record {
-            end_offset: end,
-            envelope,
-            body: Body::Trace(line),
-        });
+        out.trace(end, envelope, line);
     }
 
-    fn traceback(&mut self, open: &Open, sink: &mut impl FnMut(Record<'_>)) {
+    fn traceback(&mut self, open: &Open, out: Now<'_>) {
         if !open.failed {
             self.counts.tracebacks_dropped += 1;
             return;
         }
         self.counts.tracebacks += 1;
-        sink(Record {
+        (out.sink)(Record {
             end_offset: open.end,
             envelope: &open.envelope,
             body: Body::Traceback(&open.traceback()),
@@ -324,12 +330,12 @@ impl Stages {
     }
 
     /// Hands out everything that waits.
-    pub(crate) fn release(&mut self, sink: &mut impl FnMut(Record<'_>)) {
+    pub(crate) fn release(&mut self, out: &mut Now<'_>) {
         while let Some(half) = self.waiting.release() {
-            self.as_it_came(&half, sink);
+            self.as_it_came(&half, out.now());
         }
         while let Some(open) = self.tracebacks.release() {
-            self.traceback(&open, sink);
+            self.traceback(&open, out.now());
         }
     }
 }
