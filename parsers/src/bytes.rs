@@ -9,9 +9,9 @@ const CHUNK: usize = 16;
 /// turns into vector code; the last chunk is the text's last bytes, some of them for the second time.
 #[inline]
 pub fn every_byte(text: &[u8], test: impl Fn(u8) -> bool) -> bool {
-    let (chunks, rest) = text.as_chunks::<CHUNK>();
+    let (chunks, _) = text.as_chunks::<CHUNK>();
     let Some(last) = text.last_chunk::<CHUNK>() else {
-        return rest.iter().fold(true, |all, byte| all & test(*byte));
+        return every_of_few(text, test);
     };
     let mut failed = [0; CHUNK];
     for chunk in chunks.iter().chain([last]) {
@@ -20,6 +20,28 @@ pub fn every_byte(text: &[u8], test: impl Fn(u8) -> bool) -> bool {
         }
     }
     failed.iter().fold(0, |any, failed| any | failed) == 0
+}
+
+/// The same for less than a chunk: its first and last half or quarter, which meet or overlap.
+#[inline]
+fn every_of_few(text: &[u8], test: impl Fn(u8) -> bool) -> bool {
+    const HALF: usize = CHUNK / 2;
+    const QUARTER: usize = CHUNK / 4;
+    if let (Some(first), Some(last)) = (text.first_chunk::<HALF>(), text.last_chunk::<HALF>()) {
+        both(first, last, test)
+    } else if let (Some(first), Some(last)) =
+        (text.first_chunk::<QUARTER>(), text.last_chunk::<QUARTER>())
+    {
+        both(first, last, test)
+    } else {
+        text.iter().all(|byte| test(*byte))
+    }
+}
+
+#[inline]
+fn both<const N: usize>(first: &[u8; N], last: &[u8; N], test: impl Fn(u8) -> bool) -> bool {
+    let bytes = first.iter().zip(last);
+    bytes.fold(true, |all, (a, b)| all & test(*a) & test(*b))
 }
 
 /// A set of bytes; whether one is in it is looked up, for texts that are read byte by byte.

@@ -79,7 +79,8 @@ impl Metadata<'_> {
                         }
                     }
                     match value {
-                        Said::Word(word) => write_plain(json, word),
+                        // It stood there with its key.
+                        Said::Word(_) => {}
                         Said::Text(text) => write_text(json, text),
                         Said::Truth => json.extend_from_slice(b"true"),
                         Said::Number(number) => write_any(json, &number),

@@ -4,7 +4,7 @@ use chrono::DateTime;
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
 
-use super::{Moment, Observation, Step};
+use super::{Observation, Precision, Step};
 use crate::model::Fields;
 use crate::model::fields::in_jsonb;
 use crate::model::span::{COLLECTOR, meta};
@@ -12,7 +12,7 @@ use crate::model::span::{COLLECTOR, meta};
 /// A value of `metadata`.
 pub(in crate::model) enum Said<'a> {
     Text(&'a str),
-    /// One of ours: nothing in it needs to be escaped.
+    /// One of ours. In JSON text it stands with its key.
     Word(&'static str),
     Truth,
     Number(f64),
@@ -23,7 +23,7 @@ pub(in crate::model) enum Said<'a> {
 /// A key of `metadata`.
 #[derive(Clone, Copy)]
 pub(in crate::model) enum Key<'a> {
-    /// One of ours, and how it stands in JSON text behind another pair.
+    /// One of ours, and how it stands in JSON text behind another pair: with its value where that is a word.
     Own(&'static str, &'static [u8]),
     Field(&'a str),
 }
@@ -39,23 +39,47 @@ impl<'a> Key<'a> {
 
 macro_rules! own {
     ($name:expr) => {{
-        const IN_JSON: [u8; $name.len() + 4] = in_json($name);
+        const IN_JSON: [u8; $name.len() + 4] = in_json($name, None);
         Key::Own($name, &IN_JSON)
+    }};
+    ($name:expr, $word:expr) => {{
+        const IN_JSON: [u8; $name.len() + $word.len() + 6] = in_json($name, Some($word));
+        (Key::Own($name, &IN_JSON), Said::Word($word))
     }};
 }
 
-/// `,"key":`, put together when compiled: every row has the same keys.
-const fn in_json<const N: usize>(key: &str) -> [u8; N] {
-    let key = key.as_bytes();
+/// A key with how fine a time is.
+macro_rules! precision {
+    ($name:expr, $moment:expr) => {
+        match $moment.precision {
+            Precision::Arrival => own!($name, Precision::Arrival.as_str()),
+            Precision::Second => own!($name, Precision::Second.as_str()),
+            Precision::Milli => own!($name, Precision::Milli.as_str()),
+            Precision::Micro => own!($name, Precision::Micro.as_str()),
+        }
+    };
+}
+
+/// `,"key":` or `,"key":"word"`, put together when compiled: every row has the same keys. Nothing in them needs
+/// to be escaped.
+const fn in_json<const N: usize>(key: &str, word: Option<&str>) -> [u8; N] {
     let mut text = [b'"'; N];
     text[0] = b',';
+    fill(&mut text, 2, key);
+    text[key.len() + 3] = b':';
+    if let Some(word) = word {
+        fill(&mut text, key.len() + 5, word);
+    }
+    text
+}
+
+const fn fill(text: &mut [u8], from: usize, part: &str) {
+    let part = part.as_bytes();
     let mut at = 0;
-    while at < key.len() {
-        text[at + 2] = key[at];
+    while at < part.len() {
+        text[from + at] = part[at];
         at += 1;
     }
-    text[N - 1] = b':';
-    text
 }
 
 fn said(text: &Option<SmolStr>) -> Option<Said<'_>> {
@@ -106,26 +130,28 @@ impl Observation {
         let truth = |is_true: bool| is_true.then_some(Said::Truth);
         let end = self.end.as_ref();
         let is_late = end.is_none() && self.deadline_passed;
-        let precision = |moment: &Moment| Said::Word(moment.precision.as_str());
         if !self.steps.is_empty() {
             let events = self.steps.iter().map(event).collect();
             put(own!(meta::EVENTS), Some(Said::Events(events)));
         }
         put(own!(meta::LOG_ID), Some(Said::Text(&self.key.log_id)));
         put(own!(meta::SOURCE), Some(Said::Text(&self.source)));
-        put(own!(meta::COLLECTOR), Some(Said::Word(COLLECTOR)));
+        let (collector, name) = own!(meta::COLLECTOR, COLLECTOR);
+        put(collector, Some(name));
         let traceback = self.traceback.as_deref();
         put(own!(meta::TRACEBACK), traceback.map(Said::Text));
         put(own!(meta::FUNCTION_ID), said(&self.function_id));
         put(own!(meta::CONTAINER_ID), said(&self.container_id));
-        let end_precision = end.map(|end| precision(&end.moment));
-        put(own!(meta::END_PRECISION), end_precision);
+        if let Some(end) = end {
+            let (key, word) = precision!(meta::END_PRECISION, end.moment);
+            put(key, Some(word));
+        }
         put(own!(meta::EVENTS_DROPPED), truth(self.steps_dropped));
         put(own!(meta::START_INFERRED), truth(self.start.is_none()));
-        put(
-            own!(meta::TIME_PRECISION),
-            self.start.as_ref().map(precision),
-        );
+        if let Some(start) = self.start {
+            let (key, word) = precision!(meta::TIME_PRECISION, start);
+            put(key, Some(word));
+        }
         put(own!(meta::DEADLINE_PASSED), truth(is_late));
         put(own!(meta::FUNCTION_CALL_ID), said(&self.function_call_id));
         let reported = end.and_then(|end| end.reported_us);
