@@ -68,7 +68,7 @@ impl SqliteStore {
             // into the file (128 MB). Fewer, larger ones do, because rows of a batch go in sorted.
             .page_size(8192)
             .pragma("wal_autocheckpoint", "16384")
-            .pragma("cache_size", "-12288")
+            .pragma("cache_size", "-8192")
             // Executions of jobs that were cleaned away are kept: questions join what is there.
             .foreign_keys(false);
         let pool = |connections| {
