@@ -3,10 +3,12 @@
 # COPY BINARY stream of the same finished rows into the same table. Whole processes, one run, ratios.
 #
 #   scripts/bench-ingest.sh [SPANS]        run on an otherwise idle machine
+#
+# BEACON_BIN names a built binary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ -z "${BEACON_TEST_POSTGRES_URL:-}" ]; then
-    cargo build --release --locked
+    [ -n "${BEACON_BIN:-}" ] || cargo build --release --locked
     cargo build --release --locked --example make-log
     exec bash scripts/postgres.sh run -- bash "$0" "$@"
 fi

@@ -8,7 +8,7 @@ import time
 
 SPANS = int(sys.argv[1])
 SERVER = os.environ["BEACON_TEST_POSTGRES_URL"]
-COLLECTOR = os.path.abspath("target/release/beacon-collector")
+COLLECTOR = os.path.abspath(os.environ.get("BEACON_BIN") or "target/release/beacon-collector")
 SCHEMA = ["tests/integration/support/runner_tables.sql", "tests/integration/support/trace_spans.sql"]
 
 
