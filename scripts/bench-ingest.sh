@@ -4,7 +4,7 @@
 #
 #   scripts/bench-ingest.sh [SPANS]        run on an otherwise idle machine
 #
-# BEACON_BIN names a built binary.
+# BEACON_BIN names a built binary, such as that of scripts/build-optimized.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ -z "${BEACON_TEST_POSTGRES_URL:-}" ]; then

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the Debian package: the release binary, manual pages, completions, the unit, documentation and
-# examples. Prints the path of the .deb as its last line. --no-build packs target/release/beacon-collector
-# as it is.
+# examples. Prints the path of the .deb as its last line. --optimized builds as scripts/build-optimized.sh
+# does, which takes longer and makes a faster program; --no-build packs target/release/beacon-collector as it is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,12 +11,21 @@ if ! command -v cargo-deb >/dev/null; then
     say "installing cargo-deb"
     cargo install --locked --quiet cargo-deb
 fi
-if [ "${1-}" != --no-build ]; then
-    say "building"
-    cargo build --release --locked
-fi
-
 program=target/release/beacon-collector
+case "${1-}" in
+    --no-build) ;;
+    --optimized)
+        built=$(bash scripts/build-optimized.sh | tail -n 1)
+        mkdir -p target/release
+        # A link to what cargo keeps: not to be written through.
+        rm -f "$program"
+        cp "$built" "$program"
+        ;;
+    *)
+        say "building"
+        cargo build --release --locked
+        ;;
+esac
 folder=target/package
 rm -rf "$folder"
 mkdir -p "$folder/man1" "$folder/completions"
