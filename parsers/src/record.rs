@@ -58,6 +58,18 @@ impl Envelope<'_> {
         }
     }
 
+    /// The same, borrowed.
+    pub(crate) fn borrowed(&self) -> Envelope<'_> {
+        Envelope {
+            timestamp: self.timestamp,
+            function_id: self.function_id.as_deref().map(Cow::Borrowed),
+            function_call_id: self.function_call_id.as_deref().map(Cow::Borrowed),
+            container_id: self.container_id.as_deref().map(Cow::Borrowed),
+            stream: self.stream,
+            severity: self.severity,
+        }
+    }
+
     /// Whether nothing at all is known.
     pub fn is_empty(&self) -> bool {
         *self == Envelope::default()

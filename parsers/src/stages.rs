@@ -67,7 +67,7 @@ impl Stages {
             self.counts.lines += 1;
             self.advance(start, out);
             let span = (start, start + 1);
-            self.message(envelope.clone(), &text::clean(line), span, out);
+            self.message(envelope.borrowed(), &text::clean(line), span, out);
         }
     }
 
@@ -100,7 +100,7 @@ impl Stages {
             Cow::Borrowed(message) => self.message(envelope, message, span, out),
             Cow::Owned(message) if form == Form::Json => {
                 for message in message.split('\n') {
-                    self.message(envelope.clone(), message, span, &mut out.now());
+                    self.message(envelope.borrowed(), message, span, &mut out.now());
                 }
             }
             Cow::Owned(message) => self.message(envelope, &message, span, &mut out.now()),
@@ -293,7 +293,7 @@ impl Stages {
         match trace_line::parse_at(&half.message, start) {
             Ok(line) => {
                 let span = (half.start, half.end);
-                self.trace(half.envelope.clone(), line, span, &mut out);
+                self.trace(half.envelope.borrowed(), line, span, &mut out);
             }
             Err(error) if error.kind == LineErrorKind::NoHeader => {}
             Err(_) => self.counts.rejected += 1,
