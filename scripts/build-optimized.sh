@@ -51,7 +51,8 @@ examples=${CARGO_TARGET_DIR:-$PWD/target}/debug/examples
 
 say "using it"
 place=$(mktemp -d)
-trap 'rm -rf "$place"' EXIT
+server=
+trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; wait; rm -rf "$place"' EXIT
 "$examples/make-log" 60000 > "$place/log"
 export LLVM_PROFILE_FILE="$folder/raw/%m_%p.profraw"
 export BEACON_BIN=$built/beacon-collector
@@ -96,6 +97,7 @@ done > "$place/mcp/calls"
 "$examples/bench-http" "$address" 4 3 < "$place/mcp/calls" >&2
 kill "$server"
 wait "$server"
+server=
 unset LLVM_PROFILE_FILE
 
 "$(profdata)" merge -o "$folder/profile" "$folder"/raw/*.profraw
