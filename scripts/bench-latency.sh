@@ -70,12 +70,7 @@ feeder=$!
 RUST_LOG=warn,beacon_collector::app=info STATE_DIRECTORY="$place" "$BEACON_PROGRAM" run --database "$database" \
     --listen 127.0.0.1:0 < "$place/log" 2> "$place/said" &
 collector=$!
-for _ in $(seq 300); do
-    address=$(sed -n 's/.*address=\([0-9.:]*\).*/\1/p' "$place/said" | head -n 1)
-    [ -z "$address" ] || break
-    sleep 0.1
-done
-[ -n "$address" ] || { cat "$place/said" >&2; exit 1; }
+address=$(bash scripts/address.sh "$place/said")
 
 # Processor time so far, in ticks: the collector's and, for Postgres, that of the server's processes.
 if [ "$kind" = postgres ]; then

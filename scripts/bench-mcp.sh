@@ -29,14 +29,16 @@ servers+=($!)
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 "$python" tests/mcp/peer.py "$port" 2> "$place/peer" &
 servers+=($!)
-ours='' peer=''
+ours=$(bash scripts/address.sh "$place/log")
+peer=
 for _ in $(seq 300); do
-    ours=$(sed -n 's/.*address=\([0-9.:]*\).*/\1/p' "$place/log" | head -n 1)
-    if (: < "/dev/tcp/127.0.0.1/$port") 2>/dev/null; then peer=yes; fi
-    [ -z "$ours" ] || [ -z "$peer" ] || break
+    if (: < "/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+        peer=yes
+        break
+    fi
     sleep 0.2
 done
-[ -n "$ours" ] && [ -n "$peer" ] || { cat "$place/log" "$place/peer" >&2; exit 1; }
+[ -n "$peer" ] || { cat "$place/peer" >&2; exit 1; }
 
 call() { # LABEL TOOL ARGUMENTS
     printf '%s\t/mcp\t{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"%s","arguments":%s}}\n' "$@"

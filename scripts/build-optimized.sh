@@ -82,13 +82,7 @@ python3 -c 'import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(open
 RUST_LOG=warn,beacon_collector::app=info "$BEACON_BIN" run --listen 127.0.0.1:0 --keep-serving \
     < /dev/null 2> "$place/mcp/errors" &
 server=$!
-address=
-for _ in $(seq 300); do
-    address=$(sed -n 's/.*address=\([0-9.:]*\).*/\1/p' "$place/mcp/errors" | head -n 1)
-    [ -z "$address" ] || break
-    sleep 0.2
-done
-[ -n "$address" ] || { cat "$place/mcp/errors" >&2; exit 1; }
+address=$(bash scripts/address.sh "$place/mcp/errors")
 for call in 'get_trace {"trace_id":"00000000-0000-4000-8000-000000002301"}' 'collector_status {}' \
     'diagnose_execution {"execution_id":2301}' 'get_recent_failures {}' 'analyze_performance {}'; do
     printf '%s\t/mcp\t{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"%s","arguments":%s}}\n' \

@@ -48,12 +48,7 @@ python3 -c 'import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(open
     "$place/beacon.db" tests/mcp/world.sql
 "$program" run --listen 127.0.0.1:0 --keep-serving < /dev/null 2> "$place/log" &
 server=$!
-for _ in $(seq 100); do
-    address=$(sed -n 's/.*address=\([0-9.:]*\).*/\1/p' "$place/log" | head -n 1)
-    [ -z "$address" ] || break
-    sleep 0.1
-done
-[ -n "$address" ] || { cat "$place/log" >&2; die "the server did not start"; }
+address=$(bash scripts/address.sh "$place/log") || die "the server did not start"
 url="http://$address/mcp"
 
 say "tokens of the tool list"
@@ -121,11 +116,6 @@ python3 -c 'import secrets; print(secrets.token_hex(24))' > "$place/token"
 printf '[[http.tokens]]\nname = "editor"\nfile = "%s"\n' "$place/token" > "$place/config.toml"
 "$program" run --config "$place/config.toml" --listen 127.0.0.1:0 --keep-serving < /dev/null 2> "$place/guarded" &
 guarded=$!
-for _ in $(seq 100); do
-    address=$(sed -n 's/.*address=\([0-9.:]*\).*/\1/p' "$place/guarded" | head -n 1)
-    [ -z "$address" ] || break
-    sleep 0.1
-done
-[ -n "$address" ] || { cat "$place/guarded" >&2; die "the guarded server did not start"; }
+address=$(bash scripts/address.sh "$place/guarded") || die "the guarded server did not start"
 .venv/mcp-2.3.0/bin/python tests/mcp/snippets.py "http://$address" "$place/token" "$program"
 say "all done"

@@ -27,12 +27,7 @@ python3 -c 'import secrets; print(secrets.token_hex(24))' > "$place/token"
 printf '[[http.tokens]]\nname = "editor"\nfile = "%s"\n' "$place/token" > "$place/config.toml"
 "$program" run --config "$place/config.toml" --listen 127.0.0.1:0 --keep-serving < /dev/null 2> "$place/log" &
 server=$!
-for _ in $(seq 100); do
-    address=$(sed -n 's/.*address=\([0-9.:]*\).*/\1/p' "$place/log" | head -n 1)
-    [ -z "$address" ] || break
-    sleep 0.1
-done
-[ -n "$address" ] || { cat "$place/log" >&2; exit 1; }
+address=$(bash scripts/address.sh "$place/log")
 
 list() { # FOLDER: what Claude Code says of the project's servers
     (cd "$1" && timeout 120 env -i PATH="$PATH" HOME="$place/home" BEACON_TOKEN="$(cat "$place/token")" "$claude" mcp list)
