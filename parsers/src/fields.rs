@@ -6,17 +6,13 @@ use std::borrow::Cow;
 
 use crate::record::own;
 
-/// Enough for every line that Modal functions print without context keys, so that a record of the
-/// common kind needs no allocation.
-const INLINE: usize = 4;
+/// Enough for every line that Modal functions print without context keys, so that these grow once.
+const USUAL: usize = 4;
 
 /// A payload's keys and values, in the order of the line.
-#[derive(Debug, Clone, Default)]
-pub struct Fields<'a> {
-    inline: [Field<'a>; INLINE],
-    inline_len: usize,
-    spilled: Vec<Field<'a>>,
-}
+// Not beside the rest of a line: a record is moved a few times, which costs more than an allocation.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fields<'a>(Vec<Field<'a>>);
 
 /// One `key=value`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -91,14 +87,15 @@ impl<'a> Value<'a> {
 impl<'a> Fields<'a> {
     /// The pairs in the order of the line.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value<'a>)> {
-        self.all().map(|field| (field.key.as_ref(), &field.value))
+        self.0
+            .iter()
+            .map(|field| (field.key.as_ref(), &field.value))
     }
 
     /// The first value of this key.
     pub fn get(&self, key: &str) -> Option<&Value<'a>> {
-        self.all()
-            .find(|field| field.key == key)
-            .map(|field| &field.value)
+        let field = self.0.iter().find(|field| field.key == key);
+        field.map(|field| &field.value)
     }
 
     /// The first value of this key, where it is text.
@@ -108,56 +105,31 @@ impl<'a> Fields<'a> {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.inline_len + self.spilled.len()
+        self.0.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.inline_len == 0
+        self.0.is_empty()
     }
 
     /// Copies what is borrowed.
     pub fn into_owned(self) -> Fields<'static> {
-        let mut owned = Fields::default();
-        for field in self
-            .inline
-            .into_iter()
-            .take(self.inline_len)
-            .chain(self.spilled)
-        {
-            owned.push(own(field.key), field.value.into_owned());
-        }
-        owned
+        let pairs = self.0.into_iter();
+        pairs
+            .map(|field| (own(field.key), field.value.into_owned()))
+            .collect()
     }
 
     pub(crate) fn push(&mut self, key: Cow<'a, str>, value: Value<'a>) {
-        let field = Field { key, value };
-        match self.inline.get_mut(self.inline_len) {
-            Some(free) => {
-                *free = field;
-                self.inline_len += 1;
-            }
-            None => self.spilled.push(field),
+        if self.0.is_empty() {
+            self.0.reserve_exact(USUAL);
         }
+        self.0.push(Field { key, value });
     }
 
     pub(crate) fn last(&self) -> Option<&Field<'a>> {
-        self.spilled
-            .last()
-            .or_else(|| self.inline.get(self.inline_len.checked_sub(1)?))
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Field<'a>> {
-        self.inline
-            .iter()
-            .take(self.inline_len)
-            .chain(&self.spilled)
-    }
-}
-
-impl PartialEq for Fields<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.all().eq(other.all())
+        self.0.last()
     }
 }
 
