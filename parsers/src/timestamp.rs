@@ -252,6 +252,22 @@ mod tests {
     }
 
     #[test]
+    fn modals_form_is_read_as_the_general_grammar_reads_it() {
+        let form = "2026-11-23 12:00:00+00:00";
+        assert!(modal_form(form).is_some());
+        for at in 0..form.len() {
+            for byte in 0..128 {
+                let mut text = form.as_bytes().to_vec();
+                text[at] = byte;
+                let text = String::from_utf8(text).unwrap();
+                if let Some((time, rest)) = modal_form(&text) {
+                    assert_eq!(datetime(&text), Ok((rest, time)), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_zone_can_be_asked_for() {
         assert!(zoned_datetime("2026-11-23 12:00:00Z x").is_ok());
         assert!(zoned_datetime("2026-11-23 12:00:00 x").is_err());
