@@ -185,7 +185,8 @@ impl Pairer {
             return;
         };
         let text = clean(&traceback.text, MAX_TRACEBACK);
-        self.dirty_bytes += text.len();
+        // It is long, and stands in memory once more, as JSON, when it is written.
+        self.dirty_bytes += 2 * text.len();
         let (span, _) = self.spans.change(at);
         span.traceback = Some(text);
         if let (Some(end), Some(error_type)) = (&mut span.end, &traceback.error_type) {
