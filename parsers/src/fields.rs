@@ -15,14 +15,14 @@ const USUAL: usize = 4;
 pub struct Fields<'a>(Vec<Field<'a>>);
 
 /// One `key=value`.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Field<'a> {
     pub(crate) key: Cow<'a, str>,
     pub(crate) value: Value<'a>,
 }
 
 /// A value of a payload.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Value<'a> {
     /// Text, without its quotes and escapes.
     Text(Cow<'a, str>),
@@ -33,7 +33,6 @@ pub enum Value<'a> {
     /// `True` or `False`.
     Bool(bool),
     /// `None`.
-    #[default]
     None,
     /// A number with a unit of time.
     Duration {
