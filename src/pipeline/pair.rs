@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_traceback_finds_its_span_after_that_was_handed_on() {
+    fn a_traceback_finds_its_span_after_that_was_handed_on_and_counts_twice() {
         let mut decoder = Decoder::new();
         let mut pairer = pairer();
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
@@ -303,8 +303,10 @@ mod tests {
         assert_eq!(drained(&mut pairer)[0].traceback, None);
         let traceback = "ta-1 Traceback (most recent call last):\nta-1 OSError: no\nta-1 on\n";
         take_in(&mut pairer, traceback);
+        let size = pairer.dirty_bytes();
         let again = drained(&mut pairer);
         assert_eq!(again.len(), 1);
-        assert!(again[0].traceback.is_some());
+        let text = again[0].traceback.as_ref().unwrap();
+        assert_eq!(size, 2 * text.len());
     }
 }
