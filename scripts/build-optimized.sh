@@ -59,7 +59,7 @@ export BEACON_BIN=$built/beacon-collector
 # shellcheck disable=SC2016
 bash scripts/postgres.sh run -- bash -euc '
     psql -X -q "$BEACON_TEST_POSTGRES_URL" -c "drop database if exists optimized" -c "create database optimized"
-    url=$(python3 -c "import os, urllib.parse as u; print(u.urlsplit(os.environ[\"BEACON_TEST_POSTGRES_URL\"])._replace(path=\"/optimized\").geturl())")
+    url=${BEACON_TEST_POSTGRES_URL%/*}/optimized
     for table in runner_tables trace_spans; do
         psql -X -q "$url" -f "tests/integration/support/$table.sql"
     done

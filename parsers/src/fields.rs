@@ -10,7 +10,7 @@ use crate::record::own;
 const USUAL: usize = 4;
 
 /// A payload's keys and values, in the order of the line.
-// Not beside the rest of a line: a record is moved a few times, which costs more than an allocation.
+// Not beside the rest of a line: a record is moved a few times, which is more work than an allocation.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fields<'a>(Vec<Field<'a>>);
 
