@@ -1,15 +1,17 @@
-"""The measuring half of bench-ingest.sh: runs whole processes, prints a table of times and ratios."""
+"""The measuring half of bench-ingest.sh: runs whole processes, prints a table of medians, spreads and ratios."""
+import glob
 import os
-import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-SPANS = int(sys.argv[1])
+SPANS, ROUNDS = int(sys.argv[1]), int(sys.argv[2])
 SERVER = os.environ["BEACON_TEST_POSTGRES_URL"]
 COLLECTOR = os.path.abspath(os.environ.get("BEACON_BIN") or "target/release/beacon-collector")
 SCHEMA = ["tests/integration/support/runner_tables.sql", "tests/integration/support/trace_spans.sql"]
+KINDS = ("bare COPY BINARY, one stream", "into Postgres", "into Postgres, replayed", "into SQLite")
 
 
 def psql(url, *arguments):
@@ -18,10 +20,16 @@ def psql(url, *arguments):
     return done.stdout.strip()
 
 
-def database(name):
-    psql(SERVER, "-c", f"drop database if exists {name}", "-c", f"create database {name}")
+def settle():
+    """Leaves nothing that the server still works on for the run before: it would be on the account of the next."""
+    psql(SERVER, "-c", "drop database if exists bench", "-c", "checkpoint")
+
+
+def database():
+    settle()
+    psql(SERVER, "-c", "create database bench")
     head, _, query = SERVER.partition("?")
-    url = head.rsplit("/", 1)[0] + "/" + name + ("?" + query if query else "")
+    url = head.rsplit("/", 1)[0] + "/bench" + ("?" + query if query else "")
     for path in SCHEMA:
         psql(url, "-f", path)
     collect(url, os.devnull)        # makes our tables and indexes
@@ -42,37 +50,64 @@ def collect(url, log):
     return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
+def rounds(log, folder):
+    """One dictionary of (seconds, CPU seconds, peak MiB) a round: each kind of run once, in turn."""
+    rows = os.path.join(folder, "rows")
+    columns = ("trace_id,span_id,parent_span_id,service,operation,started_at,completed_at,duration_ms,status,"
+               "job_id,execution_id,model_id,region,metadata,error_message,error_type")
+    for number in range(1, ROUNDS + 1):
+        url = database()
+        ours = collect(url, log)
+        expect(url, "stored")
+        again = collect(url, log)
+        expect(url, "after a replay")
+        if number == 1:
+            psql(url, "-c", f"\\copy (select {columns} from trace_spans order by id) to '{rows}' (format binary)")
+
+        bare = database()
+        began = time.monotonic()
+        psql(bare, "-c", f"\\copy trace_spans ({columns}) from '{rows}' (format binary)")
+        copy = time.monotonic() - began, 0, 0
+
+        settle()
+        file = os.path.join(folder, f"{number}.db")
+        sqlite = collect(f"sqlite:{file}", log)
+        for path in glob.glob(file + "*"):
+            os.remove(path)
+        print(f"round {number} of {ROUNDS}: bare COPY {copy[0]:.2f} s, into Postgres {ours[0]:.2f} s with {ours[1]:.2f} s of "
+              f"own CPU, into SQLite {sqlite[0]:.2f} s", flush=True)
+        yield dict(zip(KINDS, (copy, ours, again, sqlite)))
+
+
+def expect(url, when):
+    stored = int(psql(url, "-c", "select count(*) from trace_spans"))
+    assert stored == SPANS, f"{stored} rows {when}, {SPANS} expected"
+
+
+def spread(values, digits=2):
+    """The median, and the least and the greatest where there are several."""
+    median = f"{statistics.median(values):.{digits}f}"
+    return f"{median} ({min(values):.{digits}f}-{max(values):.{digits}f})" if len(values) > 1 else median
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        log, rows = os.path.join(folder, "log"), os.path.join(folder, "rows")
+        log = os.path.join(folder, "log")
         with open(log, "wb") as out:
             subprocess.run(["target/release/examples/make-log", str(SPANS)], stdout=out, check=True)
         with open(log, "rb") as text:
             lines = sum(1 for _ in text)
         print(f"{lines} lines, {os.path.getsize(log) / 1e6:.0f} MB, {SPANS} spans", flush=True)
+        done = list(rounds(log, folder))
 
-        url = database("bench_collector")
-        ours = collect(url, log)
-        stored = int(psql(url, "-c", "select count(*) from trace_spans"))
-        assert stored == SPANS, f"{stored} rows stored, {SPANS} expected"
-        again = collect(url, log)
-        stored = int(psql(url, "-c", "select count(*) from trace_spans"))
-        assert stored == SPANS, f"{stored} rows after a replay, {SPANS} expected"
-
-        columns = ("trace_id,span_id,parent_span_id,service,operation,started_at,completed_at,duration_ms,status,"
-                   "job_id,execution_id,model_id,region,metadata,error_message,error_type")
-        psql(url, "-c", f"\\copy (select {columns} from trace_spans order by id) to '{rows}' (format binary)")
-        bare = database("bench_copy")
-        began = time.monotonic()
-        psql(bare, "-c", f"\\copy trace_spans ({columns}) from '{rows}' (format binary)")
-        copy = time.monotonic() - began
-
-        sqlite = collect(f"sqlite:{folder}/beacon.db", log)
-
-    print(f"{'':28}{'seconds':>9}{'lines/s':>11}{'spans/s':>10}{'own CPU s':>11}{'peak MiB':>10}{'ratio':>7}")
-    print(f"{'bare COPY BINARY, one stream':28}{copy:9.2f}{'':11}{SPANS / copy:10.0f}{'':11}{'':10}{1:7.2f}")
-    for name, (seconds, cpu, peak) in [("into Postgres", ours), ("into Postgres, replayed", again), ("into SQLite", sqlite)]:
-        print(f"{name:28}{seconds:9.2f}{lines / seconds:11.0f}{SPANS / seconds:10.0f}{cpu:11.2f}{peak:10.1f}{copy / seconds:7.2f}")
+    print(f"{'':30}{'seconds':>21}{'lines/s':>10}{'spans/s':>9}{'own CPU s':>18}{'peak MiB':>10}{'ratio':>18}")
+    for kind in KINDS:
+        seconds, cpu, peak = zip(*(figures[kind] for figures in done))
+        ratio = [figures[KINDS[0]][0] / figures[kind][0] for figures in done]
+        rate = 1 / statistics.median(seconds)
+        ours = kind != KINDS[0]
+        print(f"{kind:30}{spread(seconds):>21}{lines * rate if ours else '':>10{'.0f' if ours else ''}}{SPANS * rate:9.0f}"
+              f"{spread(cpu) if ours else '':>18}{f'{max(peak):.1f}' if ours else '':>10}{spread(ratio):>18}")
 
 
 main()
