@@ -2,14 +2,17 @@
 # End to end: a log of 450,000 spans through a pipe into Postgres and into SQLite, beside one bare
 # COPY BINARY stream of the same finished rows into the same table. Whole processes, in turn, ratios.
 #
-#   scripts/bench-ingest.sh [SPANS [ROUNDS]]        run on an otherwise idle machine
+#   scripts/bench-ingest.sh [SPANS=450000] [ROUNDS=5]        run on an otherwise idle machine
 #
-# BEACON_BIN names a built binary, such as that of scripts/build-optimized.sh.
+# Medians of ROUNDS. BEACON_PROGRAM names a collector that is built already, such as that of scripts/build-optimized.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-if [ -z "${BEACON_TEST_POSTGRES_URL:-}" ]; then
-    [ -n "${BEACON_BIN:-}" ] || cargo build --release --locked
-    cargo build --release --locked --example make-log
-    exec bash scripts/postgres.sh run -- bash "$0" "$@"
+
+target=${CARGO_TARGET_DIR:-$PWD/target}
+if [ -z "${BEACON_PROGRAM:-}" ]; then
+    cargo build --release --locked
+    export BEACON_PROGRAM=$target/release/beacon-collector
 fi
-exec python3 scripts/bench_ingest.py "${1:-450000}" "${2:-5}"
+cargo build --release --locked --example make-log
+export MAKE_LOG=$target/release/examples/make-log
+exec bash scripts/postgres.sh run -- python3 scripts/bench_ingest.py "${1:-450000}" "${2:-5}"

@@ -7,13 +7,13 @@
 #                           [--wrong] [KIND...]
 #
 # KIND is plain, overlap, outage, both or hot (default: all of them). --world takes another script with
-# the options of tests/lab/world.py; --wrong lists every mistake. BEACON_BIN names a built binary.
+# the options of tests/lab/world.py; --wrong lists every mistake. BEACON_PROGRAM names a built binary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if [ -z "${BEACON_BIN:-}" ]; then
+if [ -z "${BEACON_PROGRAM:-}" ]; then
     cargo build --release --locked
-    BEACON_BIN=${CARGO_TARGET_DIR:-$PWD/target}/release/beacon-collector
+    BEACON_PROGRAM=${CARGO_TARGET_DIR:-$PWD/target}/release/beacon-collector
 fi
-export BEACON_BIN
+export BEACON_PROGRAM
 exec bash scripts/postgres.sh run --without-fsync -- python3 scripts/bench_worlds.py "$@"

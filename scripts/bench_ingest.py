@@ -9,7 +9,7 @@ import time
 
 SPANS, ROUNDS = int(sys.argv[1]), int(sys.argv[2])
 SERVER = os.environ["BEACON_TEST_POSTGRES_URL"]
-COLLECTOR = os.path.abspath(os.environ.get("BEACON_BIN") or "target/release/beacon-collector")
+PROGRAM, MAKE_LOG = os.environ["BEACON_PROGRAM"], os.environ["MAKE_LOG"]
 SCHEMA = ["tests/integration/support/runner_tables.sql", "tests/integration/support/trace_spans.sql"]
 KINDS = ("bare COPY BINARY, one stream", "into Postgres", "into Postgres, replayed", "into SQLite")
 
@@ -40,7 +40,7 @@ def collect(url, log):
     """Seconds, CPU seconds and peak MiB of one collecting process."""
     with open(log, "rb") as lines:
         began = time.monotonic()
-        child = subprocess.Popen([COLLECTOR, "--database", url, "--listen", "none"], stdin=lines,
+        child = subprocess.Popen([PROGRAM, "--database", url, "--listen", "none"], stdin=lines,
                                  stderr=subprocess.PIPE)
         errors = child.stderr.read().decode()
         _, status, used = os.wait4(child.pid, 0)
@@ -94,7 +94,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         log = os.path.join(folder, "log")
         with open(log, "wb") as out:
-            subprocess.run(["target/release/examples/make-log", str(SPANS)], stdout=out, check=True)
+            subprocess.run([MAKE_LOG, str(SPANS)], stdout=out, check=True)
         with open(log, "rb") as text:
             lines = sum(1 for _ in text)
         print(f"{lines} lines, {os.path.getsize(log) / 1e6:.0f} MB, {SPANS} spans", flush=True)

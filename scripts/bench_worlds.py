@@ -13,7 +13,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-COLLECTOR = os.environ["BEACON_BIN"]
+COLLECTOR = os.environ["BEACON_PROGRAM"]
 SERVER = os.environ["BEACON_TEST_POSTGRES_URL"]
 SCHEMA = ["tests/integration/support/runner_tables.sql", "tests/integration/support/trace_spans.sql"]
 KINDS = {"plain": [], "overlap": ["--overlap"], "outage": ["--outage"], "both": ["--overlap", "--outage"],

@@ -55,7 +55,7 @@ server=
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; wait; rm -rf "$place"' EXIT
 "$examples/make-log" 60000 > "$place/log"
 export LLVM_PROFILE_FILE="$folder/raw/%m_%p.profraw"
-export BEACON_BIN=$built/beacon-collector
+export BEACON_PROGRAM=$built/beacon-collector
 # shellcheck disable=SC2016
 bash scripts/postgres.sh run -- bash -euc '
     psql -X -q "$BEACON_TEST_POSTGRES_URL" -c "drop database if exists optimized" -c "create database optimized"
@@ -66,7 +66,7 @@ bash scripts/postgres.sh run -- bash -euc '
     export STATE_DIRECTORY=$1
     for database in "$url" "sqlite:$1/log.db"; do
         for _ in 1 2; do
-            "$BEACON_BIN" --database "$database" --listen none < "$1/log"
+            "$BEACON_PROGRAM" --database "$database" --listen none < "$1/log"
         done
     done
     psql -X -q "$BEACON_TEST_POSTGRES_URL" -c "drop database optimized"
@@ -76,10 +76,10 @@ bash scripts/bench-worlds.sh --seeds 2-2 --sqlite hot >&2
 
 mkdir "$place/mcp"
 export DATABASE_URL="sqlite:$place/mcp/beacon.db" STATE_DIRECTORY="$place/mcp"
-"$BEACON_BIN" migrate > /dev/null
+"$BEACON_PROGRAM" migrate > /dev/null
 python3 -c 'import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(open(sys.argv[2]).read())' \
     "$place/mcp/beacon.db" tests/mcp/world.sql
-RUST_LOG=warn,beacon_collector::app=info "$BEACON_BIN" run --listen 127.0.0.1:0 --keep-serving \
+RUST_LOG=warn,beacon_collector::app=info "$BEACON_PROGRAM" run --listen 127.0.0.1:0 --keep-serving \
     < /dev/null 2> "$place/mcp/errors" &
 server=$!
 address=$(bash scripts/address.sh "$place/mcp/errors")
