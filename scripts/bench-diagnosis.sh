@@ -44,7 +44,7 @@ measure "Known wordings" $check "$lab"/{plain,overlap,outage,hot}-*/analysis.jso
 worlds unseen --phrases tests/lab/phrases-unseen.json --outage --overlap
 measure "Other wordings (phrases-unseen.json)" $check "$lab"/unseen-*/analysis.json
 # Sets of wordings in the order in which they were written; docs/accuracy.md says when each was first measured.
-for set in field late third fourth fifth; do
+for set in field late third fourth fifth sixth seventh eighth; do
   worlds "$set" --phrases "tests/lab/phrases-$set.json" --fault-rate 0.4
   measure "Other wordings (phrases-$set.json)" "$lab/$set"-*/analysis.json
 done

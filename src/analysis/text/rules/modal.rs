@@ -17,7 +17,8 @@ const MEMORY: &[&str] = &[
 /// Memory in messages that are about something else.
 const OTHER_MEMORY: &[&str] = &[
     "illegal memory", "invalid memory", "memory address", "memory format", "memory layout", "memory efficient",
-    "shared memory", "pinned memory", "memory map", "memory access", "memory error detected",
+    "shared memory", "pinned memory", "memory map", "memory access", "memory error detected", "memory store",
+    "conversation memory", "chat memory",
 ];
 /// Too little of something.
 const SHORTAGE: &[&str] = &[
@@ -58,7 +59,7 @@ const MODEL_FILES: &[&str] = &[
     "huggingface", "hf ", "hub", "gated", "repo ", "repo id", "repository", "model dir", "model path", "models ",
     "model cache", "cache dir", "model type", "model identifier", "architecture", "configuration class",
     "pretrained", "engine plan", "cuda engine", "model wrapper", "lm head", "embed tokens", "gewichte",
-    "modelldatei", "模型", "poids",
+    "modelldatei", "模型", "poids", "msgpack", "ckpt", "pth ",
 ];
 /// Things that files and services are made of and that a computation never touches.
 const STORAGE: &[&str] = &[
@@ -90,10 +91,11 @@ const ACCESS: &[&str] = &[
 pub(super) const RULES: &[Rule] = &[
     // Memory.
     Rule { class: OutOfMemory, weight: 0.85, all: &[SHORTAGE, MEMORY], unless: OTHER_MEMORY },
-    Rule { class: OutOfMemory, weight: 0.5, all: &[MEMORY], unless: OTHER_MEMORY },
-    rule(OutOfMemory, 0.95, &[&["oom", "bad alloc", "enomem", "errno 12 ", "memory error", "out of memory", "rlimit"]]),
+    Rule { class: OutOfMemory, weight: 0.4, all: &[MEMORY], unless: OTHER_MEMORY },
+    rule(OutOfMemory, 0.95, &[&["oom", "bad alloc", "enomem", "errno 12 ", "memory error", "out of memory", "rlimit", "显存不足", "内存不足"]]),
     rule(OutOfMemory, 0.8, &[&["alloc", "malloc", "mem alloc", "cu mem", "cuda malloc", "memory allocation", "cuda error memory"], REFUSED]),
-    rule(OutOfMemory, 0.6, &[&["tried to alloc", "trying to alloc", "requested alloc", "resource allocation", "cannot reserve", "out of resources"]]),
+    rule(OutOfMemory, 0.6, &[&["tried to alloc", "trying to alloc", "requested alloc", "resource allocation", "cannot reserve"]]),
+    Rule { class: OutOfMemory, weight: 0.6, all: &[&["out of resources"]], unless: OTHER_MEMORY },
     rule(OutOfMemory, 0.75, &[&["137 ", "sigkill", "signal 9 ", "signal kill", "killed "]]),
     rule(OutOfMemory, 0.75, &[ENDED, &["9 "]]),
     rule(OutOfMemory, 0.7, &[&["insufficient", "not enough", "no room", "ran out", "exhaust"], &["alloc", "device", "gpu", "buffer", "pool"]]),
@@ -106,7 +108,7 @@ pub(super) const RULES: &[Rule] = &[
     rule(ModelLoad, 0.6, &[MODEL_FILES]),
     rule(ModelLoad, 0.5, &[MODEL_FILES, NOT_HAD]),
     Rule { class: ModelLoad, weight: 0.6, all: &[STORAGE, NOT_HAD], unless: OTHER_FILES },
-    rule(ModelLoad, 0.5, &[CONFIGURED]),
+    Rule { class: ModelLoad, weight: 0.5, all: &[CONFIGURED], unless: &["cuda error"] },
     rule(ModelLoad, 0.3, &[CONFIGURED, &["unknown", "unsupported", "not support", "must be", "missing", "no attribute", "invalid", "unrecogni", "unexpected"]]),
     rule(ModelLoad, 0.55, &[&["while load", "when load", "during load", "loading", "while restor", "deserial"]]),
     rule(ModelLoad, 0.45, &[&["загруз", "cargar", "chargement", "charger", "laden ", "geladen", "加载", "読み込"]]),
@@ -117,16 +119,17 @@ pub(super) const RULES: &[Rule] = &[
         &["missing", "not found", "not exist", "load", "open", "read", "require", "install", "mismatch", "disk", "unable", "extract", "unsupported", "cannot find"],
     ]),
     // Names of a model's parameters.
-    rule(ModelLoad, 0.6, &[&["proj ", "lm head", "embed tokens", "layernorm", "layer norm", "ffn ", "mlp "], &["weight", "bias"]]),
+    rule(ModelLoad, 0.6, &[&["proj ", "lm head", "embed tokens", "layernorm", "layer norm", "ffn ", "mlp ", "self attn"], &["weight", "bias", "qweight", "qzeros", "scales"]]),
     rule(ModelLoad, 0.6, &[
         &["load", "initiali", "instantiat", "materiali", "warm", "prepar"],
         &["model", "weight", "checkpoint", "tokenizer", "layer", "pipeline", "engine", "llm"],
     ]),
     rule(ModelLoad, 0.45, &[&["load", "start", "create", "build", "initiali"], &["fail", "cannot", "can t", "could not", "couldn t", "unable"]]),
     rule(ModelLoad, 0.4, &[&["model", "engine", "server", "worker"], &["not ready", "not loaded", "not initiali", "unavailable", "become ready", "come up", "came up", "warm"]]),
-    rule(ModelLoad, 0.55, &[&["no module named", "import error", "cannot import", "module not found", "undefined symbol", "shared object", "not installed"]]),
+    rule(ModelLoad, 0.55, &[&["no module named", "import error", "cannot import", "module not found", "undefined symbol", "shared object", "not installed", "not imported", "not currently imported"]]),
     rule(ModelLoad, 0.7, &[&["from pretrained", "load model", "load state dict", "safe open", "hf hub download", "snapshot download"]]),
     rule(ModelLoad, 0.25, &[&["os error", "io error", "environment error"]]),
+    rule(ModelLoad, 0.6, &[&["no space left", "disk quota", "disk full"]]),
     rule(ModelLoad, 0.5, &[&["input output error", "stale file handle", "stale nfs", "transport endpoint"]]),
     // The model's name.
     rule(UnknownModel, 0.7, &[
