@@ -37,8 +37,10 @@ const COMPARED: &[&str] = &[
 const SIZED_OTHERWISE: &[&str] = &[
     "file", "read ", "download", "disk", "volume", "shard", "safetensor", "upload", "body", "payload", "quota", "incomplete", "shared memory",
 ];
-/// Files that stand for memory or for connections, not for a model.
-const OTHER_FILES: &[&str] = &["paging file", "page file", "swap file", "open files", "file descriptor", "file rss"];
+/// Files that stand for memory, connections or source text, not for a model; and reports that are filed.
+const OTHER_FILES: &[&str] = &[
+    "paging file", "page file", "swap file", "open files", "file descriptor", "file rss", "in file", "file an issue", "file a bug",
+];
 /// How a process ended.
 const ENDED: &[&str] = &["exit", "return code", "returncode", "signal", "terminated", "status", "code ", "died"];
 /// Settings that a model's configuration holds.
@@ -58,7 +60,7 @@ const MODEL_FILES: &[&str] = &[
     "revision", "adapter", "lora ", "merges txt", "unpickl", "pickle", "pytorch stream reader", "hugging face",
     "huggingface", "hf ", "hub", "gated", "repo ", "repo id", "repository", "model dir", "model path", "models ",
     "model cache", "cache dir", "model type", "model identifier", "architecture", "configuration class",
-    "pretrained", "engine plan", "cuda engine", "model wrapper", "lm head", "embed tokens", "gewichte",
+    "pretrained", "engine plan", "cuda engine", "serialized engine", "model wrapper", "lm head", "embed tokens", "gewichte",
     "modelldatei", "模型", "poids", "msgpack", "ckpt", "pth ",
 ];
 /// Things that files and services are made of and that a computation never touches.
@@ -120,6 +122,7 @@ pub(super) const RULES: &[Rule] = &[
     ]),
     // Names of a model's parameters.
     rule(ModelLoad, 0.6, &[&["proj ", "lm head", "embed tokens", "layernorm", "layer norm", "ffn ", "mlp ", "self attn"], &["weight", "bias", "qweight", "qzeros", "scales"]]),
+    rule(ModelLoad, 0.7, &[&["weight", "bias"], &["mismatch for", "expected shape", "tensor of shape"]]),
     rule(ModelLoad, 0.6, &[
         &["load", "initiali", "instantiat", "materiali", "warm", "prepar"],
         &["model", "weight", "checkpoint", "tokenizer", "layer", "pipeline", "engine", "llm"],
