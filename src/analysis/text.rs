@@ -262,6 +262,44 @@ mod tests {
     }
 
     #[test]
+    fn words_of_memory_files_and_parameters_can_be_about_something_else() {
+        for (text, class) in [
+            (
+                "OutOfResources: out of resource: shared memory, Required: 81920, Hardware limit: 65536",
+                Class::Compute,
+            ),
+            (
+                "RuntimeError: generate() entered twice on one KV cache handle",
+                Class::Compute,
+            ),
+            (
+                "RuntimeError: Failed to advance FSM for token 24. Please file an issue.",
+                Class::Compute,
+            ),
+            (
+                "RuntimeError: shape mismatch for model.embed_positions.weight, expected [8], got [4]",
+                Class::ModelLoad,
+            ),
+            (
+                "OSError: [Errno 28] No space left on device",
+                Class::ModelLoad,
+            ),
+            (
+                "RuntimeError: 显存不足，无法分配 KV 缓存",
+                Class::OutOfMemory,
+            ),
+        ] {
+            // A failed function is one of these three.
+            let three = [Class::OutOfMemory, Class::ModelLoad, Class::Compute];
+            let hints = Hints::read(text);
+            let most = three
+                .into_iter()
+                .max_by(|&a, &b| hints.weight(a).total_cmp(&hints.weight(b)));
+            assert_eq!(most, Some(class), "{text}: {hints:?}");
+        }
+    }
+
+    #[test]
     fn a_text_that_says_nothing_gives_no_hint() {
         for text in ["", "error", "Error: error", "InternalServerError"] {
             let hints = Hints::read(text);
