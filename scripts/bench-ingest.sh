@@ -9,10 +9,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
-if [ -z "${BEACON_PROGRAM:-}" ]; then
-    cargo build --release --locked
-    export BEACON_PROGRAM=$target/release/beacon-collector
-fi
-cargo build --release --locked --example make-log
+wanted=(--example make-log)
+[ -n "${BEACON_PROGRAM:-}" ] || wanted+=(--bin beacon-collector)
+cargo build --release --locked "${wanted[@]}"
+export BEACON_PROGRAM=${BEACON_PROGRAM:-$target/release/beacon-collector}
 export MAKE_LOG=$target/release/examples/make-log
 exec bash scripts/postgres.sh run -- python3 scripts/bench_ingest.py "${1:-450000}" "${2:-5}"
