@@ -9,7 +9,9 @@ pub(crate) struct Summary {
     pub(crate) samples: usize,
     /// Median in ms.
     pub(crate) median_ms: f64,
-    /// Median absolute deviation of the log durations; from the interquartile range when that is 0.
+    /// Median absolute deviation of the log durations, or their median's distance from the lower quartile where that
+    /// is less: the same for normal samples, and slow ones among them don't widen it. From the interquartile range
+    /// when that is 0.
     pub(crate) spread: f64,
     /// Largest sample in ms.
     pub(crate) max_ms: f64,
@@ -34,7 +36,7 @@ impl Summary {
         let middle = quantile(&logs, 0.5)?;
         let mut off: Vec<f64> = logs.iter().map(|x| (x - middle).abs()).collect();
         off.sort_unstable_by(f64::total_cmp);
-        let mut spread = quantile(&off, 0.5)?;
+        let mut spread = quantile(&off, 0.5)?.min(middle - quantile(&logs, 0.25)?);
         if spread == 0.0 {
             spread = (quantile(&logs, 0.75)? - quantile(&logs, 0.25)?) * IQR_TO_MAD;
         }
@@ -147,6 +149,16 @@ mod tests {
         assert!((summary.median_ms - 2_010.0).abs() < 20.0);
         assert!(summary.robust_z(2_200.0) < 2.0);
         assert!(summary.robust_z(20_000.0) > 5.0);
+    }
+
+    #[test]
+    fn slow_samples_do_not_make_slowness_usual() {
+        let usual = [1.0, 1.5, 1.5, 1.6, 1.9, 2.2, 2.3, 2.6, 2.6, 3.0, 3.2, 4.2];
+        let slow = [23.6, 24.1, 32.9];
+        let mut samples: Vec<f64> = usual.iter().chain(&slow).map(|s| s * 1_000.0).collect();
+        let summary = Summary::of(&mut samples).unwrap();
+        assert!(summary.robust_z(23_600.0) > 3.5, "{summary:?}");
+        assert!(summary.robust_z(4_200.0) < 1.5, "{summary:?}");
     }
 
     #[test]
