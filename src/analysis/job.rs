@@ -26,7 +26,7 @@ const LEAST_EXECUTIONS: usize = 3;
 /// Share of them that has to fail.
 const NEARLY_ALL: f64 = 0.8;
 /// Share of those failures that has to have one cause.
-const MOSTLY: f64 = 0.6;
+const MOSTLY: f64 = 0.75;
 /// In a smaller group all of them have to.
 const SMALL: usize = 5;
 
