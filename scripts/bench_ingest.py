@@ -84,10 +84,10 @@ def expect(url, when):
     assert stored == SPANS, f"{stored} rows {when}, {SPANS} expected"
 
 
-def spread(values, digits=2):
+def spread(values):
     """The median, and the least and the greatest where there are several."""
-    median = f"{statistics.median(values):.{digits}f}"
-    return f"{median} ({min(values):.{digits}f}-{max(values):.{digits}f})" if len(values) > 1 else median
+    median = f"{statistics.median(values):.2f}"
+    return f"{median} ({min(values):.2f}-{max(values):.2f})" if len(values) > 1 else median
 
 
 def main():

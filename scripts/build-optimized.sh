@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the release binary twice: first one that notes which of its code is used how often, then one that is
-# laid out for that (profile-guided optimisation). It stores a log with about a fifth less processor time, and
+# laid out for that (profile-guided optimisation). It stores a log with about a sixth less processor time, and
 # takes a quarter of an hour on two idle cores. Prints the path of the binary as its last line.
 #
 #   scripts/build-optimized.sh

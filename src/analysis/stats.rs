@@ -33,12 +33,12 @@ impl Summary {
         samples.sort_unstable_by(f64::total_cmp);
         let max_ms = *samples.last()?;
         let logs: Vec<f64> = samples.iter().map(|&ms| log(ms)).collect();
-        let middle = quantile(&logs, 0.5)?;
+        let (lower, middle) = (quantile(&logs, 0.25)?, quantile(&logs, 0.5)?);
         let mut off: Vec<f64> = logs.iter().map(|x| (x - middle).abs()).collect();
         off.sort_unstable_by(f64::total_cmp);
-        let mut spread = quantile(&off, 0.5)?.min(middle - quantile(&logs, 0.25)?);
+        let mut spread = quantile(&off, 0.5)?.min(middle - lower);
         if spread == 0.0 {
-            spread = (quantile(&logs, 0.75)? - quantile(&logs, 0.25)?) * IQR_TO_MAD;
+            spread = (quantile(&logs, 0.75)? - lower) * IQR_TO_MAD;
         }
         Some(Self {
             samples: samples.len(),
