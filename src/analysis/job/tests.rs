@@ -128,6 +128,26 @@ fn scattered_failures_are_no_outage() {
 }
 
 #[test]
+fn two_causes_in_one_region_are_no_outage() {
+    let mut cases = job();
+    let of_region = |case: &&mut ExecutionCase| case.execution.region == "EU";
+    for (number, case) in cases.iter_mut().filter(of_region).take(5).enumerate() {
+        unreachable(case);
+        if number >= 3 {
+            let spans = runner(4_000).into_iter();
+            case.spans = spans
+                .map(|span| span.failed("error", "context canceled"))
+                .collect();
+            case.execution.completed_at = Some(at(4_000));
+        }
+    }
+    let found = analysed(&cases);
+    let counts = found.causes.iter().map(|cause| cause.count);
+    assert_eq!(counts.collect::<Vec<_>>(), [3, 2]);
+    assert_eq!((found.failed, found.outages.len()), (5, 0));
+}
+
+#[test]
 fn a_job_in_which_nothing_is_wrong_has_no_cause() {
     let found = analysed(&job());
     assert_eq!((found.dominant_cause, found.causes.len()), (None, 0));
