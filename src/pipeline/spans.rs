@@ -5,10 +5,11 @@
 //! spans and failed ones whose traceback may follow, is kept in a map.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::place::{ByPlace, Place};
-use super::spare::Spare;
+use super::spare::{Refilled, Spare};
 use crate::model::{Observation, Outcome, find_slot};
 use crate::store::shard;
 
@@ -49,7 +50,7 @@ pub(super) struct Spans {
 /// Spans of one part that began since the last drain.
 #[derive(Debug, Default)]
 struct Fresh {
-    seen: Vec<Observation>,
+    seen: Refilled,
     /// Of each of them its place, and the one before it there.
     about: Vec<(Place, Option<Fresher>)>,
 }
@@ -172,7 +173,7 @@ impl Spans {
     pub(super) fn add(&mut self, place: Place, seen: Observation) {
         let part = shard(&seen.key) % self.fresh.len();
         let fresh = &mut self.fresh[part];
-        if fresh.seen.capacity() == 0 {
+        if !fresh.seen.has_room() {
             fresh.seen = self.spare.take();
         }
         let number = fresh.seen.len();
@@ -202,17 +203,19 @@ impl Spans {
         self.drains += 1;
         for (number, part) in parts.iter_mut().enumerate() {
             // Its places are many: their list is used again.
-            let Fresh {
-                mut seen,
-                mut about,
-            } = std::mem::take(&mut self.fresh[number]);
+            let Fresh { seen, mut about } = std::mem::take(&mut self.fresh[number]);
+            let mut seen = seen.into_list();
             for (seen, (place, _)) in seen.iter().zip(about.drain(..)) {
                 if !is_done(seen) {
                     self.order.push_back(place);
                     self.line_up(seen, place);
                     let (seen, has_changed) = (seen.clone(), false);
-                    let kept = self.kept.entry(place);
-                    kept.or_default().push(Kept { seen, has_changed });
+                    let kept = Kept { seen, has_changed };
+                    match self.kept.entry(place) {
+                        Entry::Occupied(known) => known.into_mut().push(kept),
+                        // Room for this one alone: there is rarely another, and they are large.
+                        Entry::Vacant(none) => drop(none.insert(vec![kept])),
+                    }
                 }
             }
             self.fresh[number].about = about;

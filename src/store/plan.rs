@@ -6,7 +6,9 @@
 mod together;
 
 use std::collections::BTreeMap;
+use std::iter::Peekable;
 use std::ops::Deref;
+use std::vec;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -18,61 +20,43 @@ use crate::model::{Observation, Row, RowKey, Span, SpanKey, SpanLink, SpanStatus
 /// A batch in the form in which it is compared with what is stored.
 #[derive(Debug)]
 pub(super) struct Incoming<'a> {
-    /// By the first id of their key, so that those of one key stand together.
+    /// By the first id of their key, so that those of one key stand together. Their keys are clean.
     observations: Vec<Arrived<'a>>,
     // Folded: the same key twice in one statement is an error in Postgres. The last one stands.
     spans: BTreeMap<RowKey, Span>,
     links: &'a [SpanLink],
 }
 
-/// An observation, and what was found out about it when it was first looked at: later on it is no longer near.
+/// An observation and the first id of its key.
 #[derive(Debug)]
 struct Arrived<'a> {
-    /// First id of its key.
     first: Uuid,
-    span_id: Uuid,
-    times: Times,
-    status: SpanStatus,
-    /// Whether its row fits the columns.
-    fits: bool,
     seen: Seen<'a>,
 }
 
-impl<'a> Arrived<'a> {
-    fn new(seen: Seen<'a>) -> Self {
-        let (first, times) = (seen.key.first_id(), seen.times());
-        let span_id = seen.span_id_from(first);
-        let row = seen.row(span_id, times);
-        Self {
-            first,
-            span_id,
-            times,
-            status: row.status,
-            fits: storable::fits(&row),
-            seen,
-        }
-    }
-
-    fn into_new(self) -> New<'a> {
-        New {
-            span_id: self.span_id,
-            times: self.times,
-            status: self.status,
-            contents: Contents::Seen(self.seen),
-        }
-    }
-}
-
-/// An observation that comes back from a database as it went in.
+/// An observation that comes, once it is cleaned, back from a database as it went in.
 #[derive(Debug)]
 enum Seen<'a> {
     /// As it was handed in, like nearly all.
     Whole(&'a Observation),
-    /// Cleaned.
+    /// Cleaned, because it was not clean.
     Mended(Box<Observation>),
 }
 
-impl Seen<'_> {
+impl<'a> Seen<'a> {
+    fn mended(seen: &Observation) -> Self {
+        let mut mended = Box::new(seen.clone());
+        storable::clean(&mut mended);
+        Self::Mended(mended)
+    }
+
+    fn cleaned(self) -> Self {
+        match self {
+            Self::Whole(seen) if !storable::is_clean(seen) => Self::mended(seen),
+            seen => seen,
+        }
+    }
+
     fn into_owned(self) -> Observation {
         match self {
             Self::Whole(seen) => seen.clone(),
@@ -119,7 +103,22 @@ enum Contents<'a> {
     Span(Box<Span>),
 }
 
-impl New<'_> {
+impl<'a> New<'a> {
+    /// Of the only observation of its key; gives that back where its row must be cut to fit.
+    fn fitting(first: Uuid, seen: Seen<'a>) -> Result<Self, Seen<'a>> {
+        let (span_id, times) = (seen.span_id_from(first), seen.times());
+        let row = seen.row(span_id, times);
+        if !storable::fits(&row) {
+            return Err(seen);
+        }
+        Ok(Self {
+            span_id,
+            times,
+            status: row.status,
+            contents: Contents::Seen(seen),
+        })
+    }
+
     /// What goes into its columns.
     pub(super) fn row(&self) -> Row<'_> {
         match &self.contents {
@@ -208,7 +207,8 @@ pub(super) struct Reject {
 }
 
 impl<'a> Plan<'a> {
-    fn append(&mut self, other: Plan<'a>) {
+    /// Takes over the changes of another one.
+    pub(super) fn append(&mut self, other: Plan<'a>) {
         self.inserts.extend(other.inserts);
         self.updates.extend(other.updates);
         self.rejects.extend(other.rejects);
@@ -246,15 +246,15 @@ fn minute(at: DateTime<Utc>) -> i64 {
 
 impl<'a> Incoming<'a> {
     pub(super) fn new(batch: &'a Batch) -> Self {
+        // The rest is looked at when its turn comes: a batch is more than stays in a processor's caches.
         let observations = batch.observations.iter().map(|seen| {
-            let seen = if storable::is_clean(seen) {
+            let seen = if storable::is_clean_key(&seen.key) {
                 Seen::Whole(seen)
             } else {
-                let mut mended = Box::new(seen.clone());
-                storable::clean(&mut mended);
-                Seen::Mended(mended)
+                Seen::mended(seen)
             };
-            Arrived::new(seen)
+            let first = seen.key.first_id();
+            Arrived { first, seen }
         });
         let mut observations: Vec<_> = observations.collect();
         // Stable: what came first is merged first.
@@ -316,7 +316,13 @@ impl<'a> Incoming<'a> {
 
     /// Works out the changes. `found` holds at least the rows of ours in [`Self::ranges`], in any
     /// order; a row may come twice.
-    pub(super) fn plan(self, mut found: Vec<impl Found>) -> Plan<'a> {
+    pub(super) fn plan(self, found: Vec<impl Found>) -> Plan<'a> {
+        self.plans(found, usize::MAX).next().unwrap_or_default()
+    }
+
+    /// The same in plans of some `rows` new rows, each worked out when it is asked for, so that a row is still
+    /// near when it is written; in one where a finding can be about any of the rows.
+    pub(super) fn plans<F: Found>(self, mut found: Vec<F>, rows: usize) -> Plans<'a, F> {
         // Of two rows of ours with the same ids, which only a missing index lets happen, the first
         // one is kept up.
         found.sort_by_cached_key(Found::place);
@@ -324,49 +330,87 @@ impl<'a> Incoming<'a> {
             let (span_id, trace_id, _) = row.place();
             (span_id, trace_id)
         });
-        let found = found.into_iter();
-        let mut plan = if self.spans.is_empty() && self.links.is_empty() {
-            plan_by_key(self.observations, found)
-        } else {
-            // A finding can be about any of the rows.
+        let Self {
+            mut observations,
+            spans,
+            links,
+        } = self;
+        let mut together = None;
+        if !spans.is_empty() || !links.is_empty() {
+            let found = std::mem::take(&mut found).into_iter();
             let stored: Vec<_> = found.map(Found::read).collect();
-            let seen = (self.observations.into_iter()).map(|arrived| arrived.seen.into_owned());
-            plan_together(&stored, seen, self.spans, self.links)
-        };
-        plan.inserts.sort_by_key(|row| row.span_id.as_u128());
-        plan.updates.sort_by_key(|update| update.id);
-        plan
+            let seen = std::mem::take(&mut observations).into_iter();
+            let seen = seen.map(|arrived| arrived.seen.cleaned().into_owned());
+            together = Some(plan_together(&stored, seen, spans, links));
+        }
+        Plans {
+            together,
+            observations: observations.into_iter().peekable(),
+            found: found.into_iter().peekable(),
+            rows,
+        }
     }
 }
 
-/// Goes through the observations and the rows key by key, both sorted by it. An observation that is the only
-/// one of its key, stored rows included, is a new row as it stands, unless it must be cut to fit: nearly all
-/// of a log that is read for the first time are.
+/// Plans that are worked out one by one.
+#[derive(Debug)]
+pub(super) struct Plans<'a, F> {
+    together: Option<Plan<'a>>,
+    observations: Peekable<vec::IntoIter<Arrived<'a>>>,
+    found: Peekable<vec::IntoIter<F>>,
+    rows: usize,
+}
+
+impl<'a, F: Found> Iterator for Plans<'a, F> {
+    type Item = Plan<'a>;
+
+    fn next(&mut self) -> Option<Plan<'a>> {
+        let mut plan = match self.together.take() {
+            Some(plan) => plan,
+            None => {
+                self.observations.peek()?;
+                plan_by_key(&mut self.observations, &mut self.found, self.rows)
+            }
+        };
+        plan.inserts.sort_by_key(|row| row.span_id.as_u128());
+        plan.updates.sort_by_key(|update| update.id);
+        Some(plan)
+    }
+}
+
+/// Goes through the observations and the rows key by key, both sorted by it, until there are so many new rows. An
+/// observation that is the only one of its key, stored rows included, is a new row as it stands, unless it must
+/// be cut to fit: nearly all of a log that is read for the first time are.
 fn plan_by_key<'a>(
-    observations: Vec<Arrived<'a>>,
-    found: impl Iterator<Item = impl Found>,
+    observations: &mut Peekable<vec::IntoIter<Arrived<'a>>>,
+    found: &mut Peekable<impl Iterator<Item = impl Found>>,
+    rows: usize,
 ) -> Plan<'a> {
     let mut plan = Plan {
-        inserts: Vec::with_capacity(observations.len()),
+        inserts: Vec::with_capacity(rows.min(observations.len())),
         ..Plan::default()
     };
-    let mut found = found.peekable();
-    let mut observations = observations.into_iter().peekable();
-    while let Some(arrived) = observations.next() {
-        let first = arrived.first;
+    while plan.inserts.len() < rows
+        && let Some(Arrived { first, seen }) = observations.next()
+    {
         while found.next_if(|row| row.place().0 < first).is_some() {}
         let last = SpanKey::last_id(first);
-        let rows = std::iter::from_fn(|| found.next_if(|row| row.place().0 <= last));
-        let stored: Vec<_> = rows.map(Found::read).collect();
+        let stored = std::iter::from_fn(|| found.next_if(|row| row.place().0 <= last));
+        let stored: Vec<_> = stored.map(Found::read).collect();
         let same = |next: &Arrived<'_>| next.first == first;
-        let is_alone = stored.is_empty() && !observations.peek().is_some_and(same);
-        if is_alone && arrived.fits {
-            plan.inserts.push(arrived.into_new());
-            continue;
+        let mut seen = seen.cleaned();
+        if stored.is_empty() && !observations.peek().is_some_and(same) {
+            match New::fitting(first, seen) {
+                Ok(new) => {
+                    plan.inserts.push(new);
+                    continue;
+                }
+                Err(too_large) => seen = too_large,
+            }
         }
         let more = std::iter::from_fn(|| observations.next_if(same));
-        let seen = std::iter::once(arrived).chain(more);
-        let seen = seen.map(|arrived| arrived.seen.into_owned());
+        let seen = std::iter::once(seen).chain(more.map(|arrived| arrived.seen.cleaned()));
+        let seen = seen.map(Seen::into_owned);
         plan.append(plan_together(&stored, seen, BTreeMap::new(), &[]));
     }
     plan
@@ -376,5 +420,74 @@ fn key_of(span: &Span) -> RowKey {
     RowKey {
         trace_id: span.trace_id,
         span_id: span.span_id,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Moment, Precision};
+
+    /// A start line of the span of this number.
+    fn seen(number: usize, second: i64, name: &str) -> Observation {
+        let key = SpanKey {
+            log_id: format!("{number:08x}").into(),
+            scope: "ta-1".into(),
+        };
+        let at = DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap();
+        let precision = Precision::Second;
+        let mut seen = Observation::new(key, "test");
+        seen.container_id = Some(seen.key.scope.clone());
+        seen.start = Some(Moment { at, precision });
+        seen.name = Some(("modal".into(), name.into()));
+        seen
+    }
+
+    fn stored(rows: &[New<'_>]) -> Vec<Stored> {
+        let spans = (1..).zip(rows.iter().map(New::to_span));
+        spans.map(|(id, span)| Stored { id, span }).collect()
+    }
+
+    fn texts<'a>(plans: impl Iterator<Item = Plan<'a>>) -> [Vec<String>; 3] {
+        let mut whole = Plan::default();
+        plans.for_each(|plan| whole.append(plan));
+        let inserts = whole.inserts.iter().map(New::to_span);
+        [
+            inserts.map(|span| format!("{span:?}")).collect(),
+            whole.updates.iter().map(|row| format!("{row:?}")).collect(),
+            whole.rejects.iter().map(|row| format!("{row:?}")).collect(),
+        ]
+    }
+
+    #[test]
+    fn a_batch_comes_to_the_same_in_one_plan_and_in_many() {
+        let known = Batch {
+            observations: (0..20).map(|number| seen(number, 0, "load")).collect(),
+            ..Batch::default()
+        };
+        let known = Incoming::new(&known).plan(Vec::<Stored>::new());
+        // Known ones that change or stay, new ones that come alone, twice or too long for a column or with a
+        // NUL, and one that no column can hold.
+        let mut observations: Vec<_> = (0..10).map(|number| seen(number, 0, "a")).collect();
+        observations.extend((10..20).map(|number| seen(number, 0, "load")));
+        observations.extend((20..50).map(|number| seen(number, 0, "b\0")));
+        observations.extend((30..40).map(|number| seen(number, 200_000, "c")));
+        observations.extend((40..45).map(|number| seen(number, 0, &"long".repeat(40))));
+        observations.push(seen(60, 400_000_000_000, "never"));
+        observations[25].key.scope = "ta-\0".into();
+        observations[25].container_id = Some("ta-\0".into());
+        let batch = Batch {
+            observations,
+            ..Batch::default()
+        };
+        let expected = texts(std::iter::once(
+            Incoming::new(&batch).plan(stored(&known.inserts)),
+        ));
+        let counts = expected.each_ref().map(Vec::len);
+        assert_eq!(counts, [40, 10, 1]);
+        for rows in [1, 2, 7, 1_000] {
+            let plans = Incoming::new(&batch).plans(stored(&known.inserts), rows);
+            assert_eq!(texts(plans), expected, "{rows}");
+        }
     }
 }

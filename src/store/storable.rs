@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use chrono::{DateTime, Datelike, SubsecRound, Utc};
 use serde_json::{Map, Number, Value};
 
-use crate::model::{COLLECTOR, Observation, Row, Span, every_byte, meta};
+use crate::model::{COLLECTOR, Observation, Row, Span, SpanKey, every_byte, meta};
 
 /// Nesting beyond this is kept as text: the JSON reader gives up at 128 levels.
 const MAX_DEPTH: usize = 60;
@@ -24,13 +24,16 @@ const ERROR_TYPE: usize = 100;
 /// Years that either store can write and read back.
 const YEARS: RangeInclusive<i32> = 1..=9999;
 
+/// Whether a key would not come back changed.
+pub(super) fn is_clean_key(key: &SpanKey) -> bool {
+    is_text(&key.log_id) && is_text(&key.scope)
+}
+
 /// Whether nothing of an observation would come back changed.
 pub(super) fn is_clean(seen: &Observation) -> bool {
     let end = seen.end.as_ref();
     let name = seen.name.as_ref();
     let short = [
-        Some(&seen.key.log_id),
-        Some(&seen.key.scope),
         Some(&seen.source),
         name.map(|(service, _)| service),
         name.map(|(_, operation)| operation),
@@ -48,7 +51,8 @@ pub(super) fn is_clean(seen: &Observation) -> bool {
     ];
     let times = [seen.start.as_ref(), end.map(|end| &end.moment)];
     let mut times = times.into_iter().flatten();
-    short.into_iter().flatten().all(|text| is_text(text))
+    is_clean_key(&seen.key)
+        && short.into_iter().flatten().all(|text| is_text(text))
         && long.into_iter().flatten().all(|text| is_text(text))
         && times.all(|moment| is_in_micros(moment.at))
         && seen.fields.iter().all(is_clean_field)

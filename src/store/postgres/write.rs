@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgCopyIn};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use super::row::OwnRow;
 use super::{GONE, LOCKS, alone, copy};
 use crate::model::Span;
 use crate::store::alone::Alone;
-use crate::store::plan::{Incoming, New, Plan, Reject, Update};
+use crate::store::plan::{Incoming, New, Plan, Plans, Reject, Update};
 use crate::store::{Batch, Written, shard};
 
 /// The statement time-out is above what the largest batch takes on a slow disk, the lock time-out above
@@ -28,6 +28,9 @@ const SETTINGS: &str = "set local statement_timeout = '15s'; \
     set local idle_in_transaction_session_timeout = '20s'; \
     set local enable_bitmapscan = off; \
     set local jit = off";
+
+/// New rows that are worked out and then written before the next are: so many stay in a processor's caches.
+const PLANNED: usize = 256;
 
 /// How rows go in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,9 +79,9 @@ pub(super) async fn write(
     } else {
         own_rows(&mut tx, ranges, table).await?
     };
-    let plan = incoming.plan(stored);
+    let plans = incoming.plans(stored, PLANNED);
     let mut written = Written::default();
-    save_rows(&mut tx, plan, (care, table), &mut written).await?;
+    save_rows(&mut tx, plans, (care, table), &mut written).await?;
     save_checkpoints(&mut tx, batch).await?;
     save_links(&mut tx, batch).await?;
     save_losses(&mut tx, batch).await?;
@@ -132,36 +135,31 @@ async fn own_rows(
 
 async fn save_rows(
     conn: &mut PgConnection,
-    plan: Plan<'_>,
+    mut plans: Plans<'_, OwnRow>,
     (care, table): (Care, Table),
     written: &mut Written,
 ) -> Result<(), Fault> {
-    let Plan {
-        inserts,
-        updates,
-        mut rejects,
-    } = plan;
+    let mut whole = Plan::default();
     match care {
         Care::Together => {
-            insert(conn, &inserts).await?;
-            written.count_inserts(&inserts);
-            update(conn, &updates, table).await?;
-            updates
-                .iter()
-                .for_each(|update| written.count_update(update));
+            insert_planned(conn, &mut plans, &mut whole, written).await?;
+            whole.updates.sort_by_key(|update| update.id);
+            update(conn, &whole.updates, table).await?;
+            (whole.updates.iter()).for_each(|update| written.count_update(update));
         }
         Care::Bisect => {
-            let mut rest = vec![inserts.as_slice()];
+            plans.for_each(|plan| whole.append(plan));
+            let mut rest = vec![whole.inserts.as_slice()];
             while let Some(rows) = rest.pop() {
                 match attempt(conn, Rows::Insert(rows), table).await? {
                     None => written.count_inserts(rows),
                     Some(reason) => halve(rows, &mut rest, |row| {
                         let span = row.to_span();
-                        rejects.push(Reject { span, reason });
+                        whole.rejects.push(Reject { span, reason });
                     }),
                 }
             }
-            let mut rest = vec![updates.as_slice()];
+            let mut rest = vec![whole.updates.as_slice()];
             while let Some(updates) = rest.pop() {
                 match attempt(conn, Rows::Update(updates), table).await? {
                     None => updates
@@ -169,14 +167,14 @@ async fn save_rows(
                         .for_each(|update| written.count_update(update)),
                     Some(reason) => halve(updates, &mut rest, |update| {
                         let span = update.span.clone();
-                        rejects.push(Reject { span, reason });
+                        whole.rejects.push(Reject { span, reason });
                     }),
                 }
             }
         }
     }
-    written.rejected = rejects.len() as u64;
-    for reject in rejects {
+    written.rejected = whole.rejects.len() as u64;
+    for reject in whole.rejects {
         set_aside(conn, reject).await?;
     }
     Ok(())
@@ -227,24 +225,75 @@ fn halve<'a, T>(rows: &'a [T], rest: &mut Vec<&'a [T]>, refused: impl FnOnce(&'a
     }
 }
 
+/// Puts the new rows of all plans in with one `COPY`, and adds what else they hold to `rest`.
+async fn insert_planned<'a>(
+    conn: &mut PgConnection,
+    plans: &mut Plans<'a, OwnRow>,
+    rest: &mut Plan<'a>,
+    written: &mut Written,
+) -> sqlx::Result<()> {
+    let mut next = || {
+        let inserts = plans.by_ref().find_map(|mut plan| {
+            let inserts = std::mem::take(&mut plan.inserts);
+            rest.append(plan);
+            (!inserts.is_empty()).then_some(inserts)
+        });
+        written.count_inserts(inserts.as_deref().unwrap_or_default());
+        inserts
+    };
+    let Some(mut rows) = next() else {
+        return Ok(());
+    };
+    let mut copy = CopyIn::begin(conn).await?;
+    loop {
+        copy.rows(&rows).await?;
+        match next() {
+            Some(more) => rows = more,
+            None => return copy.end().await,
+        }
+    }
+}
+
 async fn insert(conn: &mut PgConnection, rows: &[New<'_>]) -> sqlx::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let mut copy = conn
-        .copy_in_raw(include_str!("../sql/postgres/copy.sql"))
-        .await?;
-    let mut pieces = copy::Rows::begin();
-    for row in rows {
-        pieces.row(&row.row());
-        if let Some(piece) = pieces.piece() {
-            copy.send(piece).await?;
-            pieces.sent();
-        }
+    let mut copy = CopyIn::begin(conn).await?;
+    copy.rows(rows).await?;
+    copy.end().await
+}
+
+/// New rows on their way in.
+struct CopyIn<'c> {
+    statement: PgCopyIn<&'c mut PgConnection>,
+    pieces: copy::Rows,
+}
+
+impl<'c> CopyIn<'c> {
+    async fn begin(conn: &'c mut PgConnection) -> sqlx::Result<Self> {
+        let sql = include_str!("../sql/postgres/copy.sql");
+        Ok(Self {
+            statement: conn.copy_in_raw(sql).await?,
+            pieces: copy::Rows::begin(),
+        })
     }
-    copy.send(pieces.end()).await?;
-    copy.finish().await?;
-    Ok(())
+
+    async fn rows(&mut self, rows: &[New<'_>]) -> sqlx::Result<()> {
+        for row in rows {
+            self.pieces.row(&row.row());
+            if let Some(piece) = self.pieces.piece() {
+                self.statement.send(piece).await?;
+                self.pieces.sent();
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(mut self) -> sqlx::Result<()> {
+        self.statement.send(self.pieces.end()).await?;
+        self.statement.finish().await?;
+        Ok(())
+    }
 }
 
 async fn update(conn: &mut PgConnection, updates: &[Update], table: Table) -> sqlx::Result<()> {
