@@ -50,9 +50,10 @@ impl<'a> Seen<'a> {
         Self::Mended(mended)
     }
 
+    /// Of an observation whose key is clean.
     fn cleaned(self) -> Self {
         match self {
-            Self::Whole(seen) if !storable::is_clean(seen) => Self::mended(seen),
+            Self::Whole(seen) if !storable::is_clean_beside_key(seen) => Self::mended(seen),
             seen => seen,
         }
     }

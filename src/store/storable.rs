@@ -29,8 +29,8 @@ pub(super) fn is_clean_key(key: &SpanKey) -> bool {
     is_text(&key.log_id) && is_text(&key.scope)
 }
 
-/// Whether nothing of an observation would come back changed.
-pub(super) fn is_clean(seen: &Observation) -> bool {
+/// Whether nothing else of an observation would come back changed.
+pub(super) fn is_clean_beside_key(seen: &Observation) -> bool {
     let end = seen.end.as_ref();
     let name = seen.name.as_ref();
     let short = [
@@ -51,8 +51,7 @@ pub(super) fn is_clean(seen: &Observation) -> bool {
     ];
     let times = [seen.start.as_ref(), end.map(|end| &end.moment)];
     let mut times = times.into_iter().flatten();
-    is_clean_key(&seen.key)
-        && short.into_iter().flatten().all(|text| is_text(text))
+    short.into_iter().flatten().all(|text| is_text(text))
         && long.into_iter().flatten().all(|text| is_text(text))
         && times.all(|moment| is_in_micros(moment.at))
         && seen.fields.iter().all(is_clean_field)
