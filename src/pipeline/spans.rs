@@ -5,7 +5,6 @@
 //! spans and failed ones whose traceback may follow, is kept in a map.
 
 use std::collections::VecDeque;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::place::{ByPlace, Place};
@@ -210,12 +209,10 @@ impl Spans {
                     self.order.push_back(place);
                     self.line_up(seen, place);
                     let (seen, has_changed) = (seen.clone(), false);
-                    let kept = Kept { seen, has_changed };
-                    match self.kept.entry(place) {
-                        Entry::Occupied(known) => known.into_mut().push(kept),
-                        // Room for this one alone: there is rarely another, and they are large.
-                        Entry::Vacant(none) => drop(none.insert(vec![kept])),
-                    }
+                    // Room for this one alone: there is rarely another, and they are large.
+                    let kept = self.kept.entry(place);
+                    let kept = kept.or_insert_with(|| Vec::with_capacity(1));
+                    kept.push(Kept { seen, has_changed });
                 }
             }
             self.fresh[number].about = about;
@@ -233,19 +230,21 @@ impl Spans {
     fn drain_kept(&mut self, parts: &mut Parts) {
         let mut changed = std::mem::take(&mut self.changed);
         for place in changed.drain(..) {
-            let mut stay = Vec::new();
-            for mut span in self.kept.remove(&place).unwrap_or_default() {
+            let known = self.kept.remove(&place).unwrap_or_default();
+            // Collected in place.
+            let stay = known.into_iter().filter_map(|mut span| {
                 if std::mem::take(&mut span.has_changed) {
                     let part = &mut parts[shard(&span.seen.key) % self.fresh.len()];
                     if is_done(&span.seen) {
                         part.push(span.seen);
-                        continue;
+                        return None;
                     }
                     part.push(span.seen.clone());
                     self.line_up(&span.seen, place);
                 }
-                stay.push(span);
-            }
+                Some(span)
+            });
+            let stay: Vec<_> = stay.collect();
             if !stay.is_empty() {
                 self.kept.insert(place, stay);
             }

@@ -135,20 +135,21 @@ async fn own_rows(
 
 async fn save_rows(
     conn: &mut PgConnection,
-    mut plans: Plans<'_, OwnRow>,
+    plans: Plans<'_, OwnRow>,
     (care, table): (Care, Table),
     written: &mut Written,
 ) -> Result<(), Fault> {
     let mut whole = Plan::default();
     match care {
         Care::Together => {
-            insert_planned(conn, &mut plans, &mut whole, written).await?;
+            insert_planned(conn, plans, &mut whole, written).await?;
             whole.updates.sort_by_key(|update| update.id);
             update(conn, &whole.updates, table).await?;
             (whole.updates.iter()).for_each(|update| written.count_update(update));
         }
         Care::Bisect => {
             plans.for_each(|plan| whole.append(plan));
+            whole.updates.sort_by_key(|update| update.id);
             let mut rest = vec![whole.inserts.as_slice()];
             while let Some(rows) = rest.pop() {
                 match attempt(conn, Rows::Insert(rows), table).await? {
@@ -228,18 +229,17 @@ fn halve<'a, T>(rows: &'a [T], rest: &mut Vec<&'a [T]>, refused: impl FnOnce(&'a
 /// Puts the new rows of all plans in with one `COPY`, and adds what else they hold to `rest`.
 async fn insert_planned<'a>(
     conn: &mut PgConnection,
-    plans: &mut Plans<'a, OwnRow>,
+    mut plans: Plans<'a, OwnRow>,
     rest: &mut Plan<'a>,
     written: &mut Written,
 ) -> sqlx::Result<()> {
     let mut next = || {
-        let inserts = plans.by_ref().find_map(|mut plan| {
+        plans.find_map(|mut plan| {
             let inserts = std::mem::take(&mut plan.inserts);
             rest.append(plan);
+            written.count_inserts(&inserts);
             (!inserts.is_empty()).then_some(inserts)
-        });
-        written.count_inserts(inserts.as_deref().unwrap_or_default());
-        inserts
+        })
     };
     let Some(mut rows) = next() else {
         return Ok(());
