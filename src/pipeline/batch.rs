@@ -158,6 +158,10 @@ impl Stage {
     }
 
     async fn flush(&mut self) -> Result<(), SinkError> {
+        // Noticed even if nothing more comes: those who wait for what was being stored wait for ever.
+        if self.outlets.iter().any(mpsc::Sender::is_closed) {
+            return Err(SinkError::WriterGone);
+        }
         self.due = None;
         // A stream that ended comes before its successor of the same name, and so do their positions.
         let mut checkpoints = std::mem::take(&mut self.marks);

@@ -1,11 +1,11 @@
 //! Writes batches to the store, several side by side; while it is away they wait in the spool.
 //!
-//! Each writer has at most one write under way. What can't be stored soon goes to the writer's lane of
+//! Each writer has at most one write under way, while the one before may still be on its way to the disk. What can't be stored soon goes to the writer's lane of
 //! the spool, so that a database that is away, slow or silent holds up nobody, and what is on its way
 //! when the process ends is not lost. Once the store is back the lane is emptied before anything new is
 //! taken in. Only when the lane is full does a writer stop taking in, and the sources wait.
 //!
-//! Invariant: a part counts as committed when the database has it, never when the spool has it.
+//! Invariant: a part counts as committed when the database has it on disk, never when the spool has it.
 
 mod writer;
 
@@ -32,6 +32,9 @@ pub enum SinkError {
     /// The spool can't be opened.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// Nobody knows what of the last writes is on disk, and writing them again would not help: the database has them.
+    #[error("{0}; look at the disk and start again: whatever is read again is not stored twice")]
+    Unsynced(StoreError),
     /// A writer ended early; its own error says why.
     #[error("a writer has stopped")]
     WriterGone,
@@ -79,7 +82,7 @@ impl Shared {
             self.prepared
                 .get_or_try_init(|| self.store.migrate())
                 .await?;
-            self.store.write(batch).await
+            self.store.commit(batch).await
         };
         let written = write.instrument(span.clone()).await;
         match &written {

@@ -260,8 +260,22 @@ pub trait Store: Questions {
     /// processes at once.
     async fn migrate(&self) -> Result<(), StoreError>;
 
-    /// Stores a batch in one transaction.
-    async fn write(&self, batch: &Batch) -> Result<Written, StoreError>;
+    /// Stores a batch in one transaction: others see it when this returns, and once [`Store::sync`] has returned
+    /// as well it outlives a crash of the machine. Of several, the earlier ones do so first.
+    async fn commit(&self, batch: &Batch) -> Result<Written, StoreError>;
+
+    /// Waits until all that was committed before this call is on disk; another batch may be committed meanwhile.
+    /// After an error nobody knows what is, not even by trying again. A server sees to that in its commit.
+    async fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Both, one after the other.
+    async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
+        let written = self.commit(batch).await?;
+        self.sync().await?;
+        Ok(written)
+    }
 
     /// How many writes may usefully run side by side.
     fn writers(&self) -> usize;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Part, Shared, SinkError};
 use crate::pipeline::pulse::Pulse;
-use crate::store::{Batch, Checkpoint, Entry, Lane, StoreError, Written};
+use crate::store::{Batch, Entry, Lane, StoreError, Written};
 
 /// First and longest pause between tries.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -29,6 +29,10 @@ pub(super) struct Writer {
     pulse: Arc<Pulse>,
     lane: Lane,
     under_way: Option<UnderWay>,
+    /// What the database has, and its disk perhaps not yet.
+    settling: Option<Settling>,
+    /// The same, from after the sync under way began: nothing else is started.
+    stored: Option<Stored>,
     /// What is next: checkpoints, or rows that the spool refused. Nothing is taken in until it is
     /// being written.
     held: Option<Part>,
@@ -47,6 +51,19 @@ struct UnderWay {
     patience: Instant,
     /// Whether that has passed.
     overdue: bool,
+}
+
+/// What a write stored. Its rows are with the database, so they are no longer kept here.
+struct Stored {
+    written: Written,
+    origin: Origin,
+    carries_checkpoints: bool,
+}
+
+/// A sync under way.
+struct Settling {
+    sync: Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>,
+    stored: Stored,
 }
 
 /// Where the rows of a write came from.
@@ -68,6 +85,8 @@ impl Writer {
             pulse: shared.stats.pulse(&format!("writer {number}")),
             lane,
             under_way: None,
+            settling: None,
+            stored: None,
             held: None,
             failing: false,
             pause: PAUSES.0,
@@ -82,14 +101,21 @@ impl Writer {
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Part>) -> Result<(), SinkError> {
         let mut open = true;
         loop {
-            if self.under_way.is_none() {
+            self.settle_next();
+            if self.is_free() {
                 self.start_next();
             }
-            if !open && self.under_way.is_none() && self.lane.is_empty() {
+            if !open && self.is_free() && self.settling.is_none() && self.lane.is_empty() {
                 return Ok(());
             }
             let wake = self.wake();
             tokio::select! {
+                // What is on disk counts before the next is taken in, so that its checkpoint goes with it.
+                biased;
+                synced = settle(&mut self.settling) => {
+                    synced.map_err(SinkError::Unsynced)?;
+                    self.settled();
+                }
                 written = finish(&mut self.under_way) => self.ended(written),
                 part = inbox.recv(), if open && self.takes_in() => match part {
                     Some(part) => self.take_in(part),
@@ -105,12 +131,38 @@ impl Writer {
         }
     }
 
+    /// Whether another write may start.
+    fn is_free(&self) -> bool {
+        self.under_way.is_none() && self.stored.is_none()
+    }
+
     /// Starts what has waited longest, when it is time.
     fn start_next(&mut self) {
         if let Some(Part { flush, batch }) = self.held.take() {
             self.start(Arc::new(batch), Origin::Fresh(flush));
-        } else if !self.lane.is_empty() && Instant::now() >= self.retry_at {
+        } else if !self.lane.is_empty()
+            // The lane is told of one piece at a time that it is stored.
+            && self.settling.is_none()
+            && Instant::now() >= self.retry_at
+        {
             self.drain_some();
+        }
+    }
+
+    /// Starts the sync of what was stored last.
+    fn settle_next(&mut self) {
+        if self.settling.is_some() {
+            return;
+        }
+        self.settling = self.stored.take().map(|stored| {
+            let store = Arc::clone(&self.shared.store);
+            Settling {
+                sync: Box::pin(async move { store.sync().await }),
+                stored,
+            }
+        });
+        if self.settling.is_some() {
+            self.pulse.work();
         }
     }
 
@@ -118,7 +170,7 @@ impl Writer {
     /// answer and the spool has room.
     fn takes_in(&self) -> bool {
         match &self.under_way {
-            _ if self.held.is_some() => false,
+            _ if self.held.is_some() || self.stored.is_some() => false,
             None if self.lane.is_empty() => true,
             None => self.failing && self.lane.has_room(),
             Some(write) => (self.failing || write.overdue) && self.lane.has_room(),
@@ -129,7 +181,7 @@ impl Writer {
     fn wake(&self) -> Option<Instant> {
         match &self.under_way {
             Some(write) => (!write.overdue).then_some(write.patience),
-            None if self.lane.is_empty() => None,
+            None if self.lane.is_empty() || self.settling.is_some() => None,
             None => Some(self.retry_at),
         }
     }
@@ -240,11 +292,17 @@ impl Writer {
         let Some(UnderWay { batch, origin, .. }) = self.under_way.take() else {
             return;
         };
-        self.pulse.rest();
+        if self.settling.is_none() {
+            self.pulse.rest();
+        }
         match written {
             Ok(written) => {
-                self.committed(&batch.checkpoints, origin);
-                self.shared.stats.add_written(&written);
+                self.answered();
+                self.stored = Some(Stored {
+                    written,
+                    origin,
+                    carries_checkpoints: !batch.checkpoints.is_empty(),
+                });
                 if let Some(batch) = Arc::into_inner(batch) {
                     self.shared.spare.give(batch.observations);
                 }
@@ -254,7 +312,8 @@ impl Writer {
         self.show_lane();
     }
 
-    fn committed(&mut self, checkpoints: &[Checkpoint], origin: Origin) {
+    /// The store does what it should.
+    fn answered(&mut self) {
         if self.failing {
             tracing::info!(writer = self.number, "the store is back");
             self.shared.returned.send_replace(());
@@ -264,10 +323,25 @@ impl Writer {
         self.pause = PAUSES.0;
         self.retry_at = Instant::now();
         self.shared.stats.store_answered(None);
+    }
+
+    /// What was stored is on disk.
+    fn settled(&mut self) {
+        let Some(Settling { stored, .. }) = self.settling.take() else {
+            return;
+        };
+        if self.under_way.is_none() {
+            self.pulse.rest();
+        }
+        let Stored {
+            written,
+            origin,
+            carries_checkpoints,
+        } = stored;
         let ledger = &self.shared.ledger;
         match origin {
-            Origin::Fresh(flush) => ledger.commit(flush, !checkpoints.is_empty()),
-            Origin::Hedged => ledger.commit(None, !checkpoints.is_empty()),
+            Origin::Fresh(flush) => ledger.commit(flush, carries_checkpoints),
+            Origin::Hedged => ledger.commit(None, carries_checkpoints),
             Origin::Spooled(flushes) => {
                 flushes
                     .into_iter()
@@ -278,6 +352,8 @@ impl Writer {
                 }
             }
         }
+        self.shared.stats.add_written(&written);
+        self.show_lane();
     }
 
     fn failed(&mut self, batch: Arc<Batch>, origin: Origin, error: StoreError) {
@@ -316,6 +392,14 @@ impl Writer {
 async fn finish(under_way: &mut Option<UnderWay>) -> Result<Written, StoreError> {
     match under_way {
         Some(write) => write.write.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The end of the sync under way; never, when there is none.
+async fn settle(settling: &mut Option<Settling>) -> Result<(), StoreError> {
+    match settling {
+        Some(settling) => settling.sync.as_mut().await,
         None => std::future::pending().await,
     }
 }

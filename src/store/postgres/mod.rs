@@ -222,7 +222,7 @@ impl Store for PostgresStore {
         Ok(())
     }
 
-    async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
+    async fn commit(&self, batch: &Batch) -> Result<Written, StoreError> {
         let mut care = Care::Together;
         let mut attempts = 0;
         loop {

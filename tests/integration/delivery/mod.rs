@@ -2,6 +2,7 @@
 //! process ends, nothing that was acknowledged or can be read again is lost, and nothing is doubled.
 
 mod bench;
+mod disk;
 
 use std::io::{Read, Write as _};
 use std::time::{Duration, Instant, SystemTime};

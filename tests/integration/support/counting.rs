@@ -106,8 +106,12 @@ impl Store for Counting<dyn Store> {
         self.inner.migrate().await
     }
 
-    async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
-        self.inner.write(batch).await
+    async fn commit(&self, batch: &Batch) -> Result<Written, StoreError> {
+        self.inner.commit(batch).await
+    }
+
+    async fn sync(&self) -> Result<(), StoreError> {
+        self.inner.sync().await
     }
 
     fn writers(&self) -> usize {

@@ -1,5 +1,5 @@
 //! A store that fails now and then: before a write, after it (so that nobody knows), for good until
-//! somebody helps, or by not answering.
+//! somebody helps, or by not answering. And one whose disk is slow or fails.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -14,6 +14,7 @@ use beacon_collector::store::{
 };
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// A reproducible source of chance.
@@ -32,26 +33,41 @@ impl Chance {
     }
 }
 
-/// A store whose writes fail in a third of all tries.
+/// A store whose writes fail in a third of all tries, or whose disk is in somebody's hands.
 #[derive(Debug)]
 pub(crate) struct Faulty {
     pub(crate) inner: Arc<dyn Store>,
-    pub(crate) chance: Mutex<Chance>,
+    /// None: all goes well.
+    pub(crate) chance: Option<Mutex<Chance>>,
     /// Whether the next write is refused until somebody helps.
     pub(crate) refuses: AtomicBool,
+    /// Each sync takes one; closed, it fails.
+    pub(crate) syncs: Semaphore,
 }
 
 impl Faulty {
     pub(crate) fn new(inner: &Arc<dyn Store>, seed: u64) -> Self {
         Self {
             inner: Arc::clone(inner),
-            chance: Mutex::new(Chance(seed)),
+            chance: Some(Mutex::new(Chance(seed))),
             refuses: AtomicBool::new(true),
+            syncs: Semaphore::new(Semaphore::MAX_PERMITS),
+        }
+    }
+
+    /// All goes well, but for the disk: nothing gets there before `syncs` has permits.
+    pub(crate) fn with_slow_disk(inner: &Arc<dyn Store>) -> Self {
+        Self {
+            inner: Arc::clone(inner),
+            chance: None,
+            refuses: AtomicBool::new(false),
+            syncs: Semaphore::new(0),
         }
     }
 
     fn draw(&self) -> u64 {
-        self.chance.lock().unwrap().below(16)
+        let chance = self.chance.as_ref();
+        chance.map_or(15, |chance| chance.lock().unwrap().below(16))
     }
 
     fn away(&self) -> StoreError {
@@ -126,7 +142,7 @@ impl Store for Faulty {
         }
     }
 
-    async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
+    async fn commit(&self, batch: &Batch) -> Result<Written, StoreError> {
         match self.draw() {
             0..2 => Err(self.away()),
             5 if self.refuses.swap(false, Relaxed) => Err(StoreError::Refused {
@@ -136,15 +152,21 @@ impl Store for Faulty {
             }),
             // Stored, but the answer is lost.
             2..4 => {
-                self.inner.write(batch).await?;
+                self.inner.commit(batch).await?;
                 Err(self.away())
             }
             4 => {
                 tokio::time::sleep(Duration::from_millis(2_300)).await;
                 Err(self.away())
             }
-            _ => self.inner.write(batch).await,
+            _ => self.inner.commit(batch).await,
         }
+    }
+
+    async fn sync(&self) -> Result<(), StoreError> {
+        let permit = self.syncs.acquire().await.map_err(|_| self.away())?;
+        permit.forget();
+        self.inner.sync().await
     }
 
     fn writers(&self) -> usize {
