@@ -1,9 +1,10 @@
 //! Writes batches to the store, several side by side; while it is away they wait in the spool.
 //!
-//! Each writer has at most one write under way, while the one before may still be on its way to the disk. What can't be stored soon goes to the writer's lane of
-//! the spool, so that a database that is away, slow or silent holds up nobody, and what is on its way
-//! when the process ends is not lost. Once the store is back the lane is emptied before anything new is
-//! taken in. Only when the lane is full does a writer stop taking in, and the sources wait.
+//! Each writer has at most one write under way, while the one before may still be on its way to the disk.
+//! What can't be stored soon goes to the writer's lane of the spool, so that a database that is away, slow
+//! or silent holds up nobody, and what is on its way when the process ends is not lost. Once the store is
+//! back the lane is emptied before anything new is taken in. Only when the lane is full does a writer stop
+//! taking in, and the sources wait.
 //!
 //! Invariant: a part counts as committed when the database has it on disk, never when the spool has it.
 

@@ -15,6 +15,7 @@ mod sweep;
 mod write;
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row, SqlitePool};
+use tokio::fs::File;
 
 use super::alone::Alone;
 use super::migration;
@@ -37,6 +39,8 @@ use crate::model::{Execution, ExecutionLink, Job, LossEntry, Span, Tally};
 const BUSY: Duration = Duration::from_secs(10);
 /// How long until it tries again where SQLite itself does not wait.
 const AGAIN: Duration = Duration::from_millis(20);
+/// How long until the log is opened again to be synced.
+const REOPEN: Duration = Duration::from_secs(1);
 /// A write that waits for its turn behind others; longer than one of them may take.
 const TURN: Duration = Duration::from_secs(30);
 /// A question that takes longer is given up; the caller has long gone.
@@ -249,14 +253,20 @@ impl Store for SqliteStore {
     }
 
     async fn sync(&self) -> Result<(), StoreError> {
-        let log = self.log.clone();
-        let synced = tokio::task::spawn_blocking(move || match std::fs::File::open(log) {
-            Ok(log) => log.sync_data(),
-            // Whoever closes the database last copies the log into it, syncs that and deletes the log.
-            Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(err) => Err(err),
-        });
-        let synced = synced.await.unwrap_or_else(|err| Err(err.into()));
+        let log = loop {
+            match File::open(&self.log).await {
+                Ok(log) => break log,
+                // Whoever closes the database last copies the log into it, syncs that and deletes the log.
+                Err(err) if err.kind() == ErrorKind::NotFound => return Ok(()),
+                // Nothing is lost yet, and too many open files, say, are fewer later.
+                Err(error) => {
+                    let path = self.log.display();
+                    tracing::warn!(%error, %path, "cannot open the log of the database to sync it; trying again");
+                    tokio::time::sleep(REOPEN).await;
+                }
+            }
+        };
+        let synced = log.sync_data().await;
         synced.map_err(|err| fault::sort("sync the log of the database", &err.into()))
     }
 
@@ -338,6 +348,22 @@ mod tests {
         store.close().await;
         assert!(!store.log.exists());
         store.sync().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_log_that_cannot_be_opened_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = SqliteStore::open(&dir.path().join("beacon.db"))
+            .await
+            .unwrap();
+        let no_folder = dir.path().join("file");
+        std::fs::write(&no_folder, "").unwrap();
+        store.log = no_folder.join("log");
+        let sync = tokio::spawn(async move { store.sync().await });
+        tokio::time::sleep(REOPEN / 2).await;
+        assert!(!sync.is_finished());
+        std::fs::remove_file(no_folder).unwrap();
+        sync.await.unwrap().unwrap();
     }
 
     #[tokio::test]
