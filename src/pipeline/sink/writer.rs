@@ -43,9 +43,12 @@ pub(super) struct Writer {
     returned: watch::Receiver<()>,
 }
 
+/// A call of the store that has not returned.
+type Pending<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
 /// A write under way.
 struct UnderWay {
-    write: Pin<Box<dyn Future<Output = Result<Written, StoreError>> + Send>>,
+    write: Pending<Written>,
     batch: Arc<Batch>,
     origin: Origin,
     patience: Instant,
@@ -62,7 +65,7 @@ struct Stored {
 
 /// A sync under way.
 struct Settling {
-    sync: Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>,
+    sync: Pending<()>,
     stored: Stored,
 }
 
@@ -112,11 +115,11 @@ impl Writer {
             tokio::select! {
                 // What is on disk counts before the next is taken in, so that its checkpoint goes with it.
                 biased;
-                synced = settle(&mut self.settling) => {
+                synced = end(self.settling.as_mut().map(|settling| &mut settling.sync)) => {
                     synced.map_err(SinkError::Unsynced)?;
                     self.settled();
                 }
-                written = finish(&mut self.under_way) => self.ended(written),
+                written = end(self.under_way.as_mut().map(|write| &mut write.write)) => self.ended(written),
                 part = inbox.recv(), if open && self.takes_in() => match part {
                     Some(part) => self.take_in(part),
                     None => open = false,
@@ -388,18 +391,10 @@ impl Writer {
     }
 }
 
-/// The end of the write under way; never, when there is none.
-async fn finish(under_way: &mut Option<UnderWay>) -> Result<Written, StoreError> {
+/// The end of what is under way; never, when nothing is.
+async fn end<T>(under_way: Option<&mut Pending<T>>) -> Result<T, StoreError> {
     match under_way {
-        Some(write) => write.write.as_mut().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The end of the sync under way; never, when there is none.
-async fn settle(settling: &mut Option<Settling>) -> Result<(), StoreError> {
-    match settling {
-        Some(settling) => settling.sync.as_mut().await,
+        Some(under_way) => under_way.await,
         None => std::future::pending().await,
     }
 }

@@ -1,9 +1,11 @@
 //! The embedded store: one SQLite file in WAL mode, one connection that writes, a few that read.
 //!
 //! Invariant: what was committed is on disk when [`Store::sync`] returns. SQLite itself leaves that to us
-//! (`synchronous = normal`), so that the next batch goes in while the disk is waited for, which is a fifth of
+//! (`synchronous = normal`), so that the next batch goes in while the disk is waited for, which is a quarter of
 //! a run. Its log holds commits in their order, and after a crash of the machine it is read up to the first
 //! that is not whole: a later commit never stands without an earlier one. See <https://sqlite.org/wal.html>.
+//! So migrations and leases are not synced by themselves: what was written after them is lost with them, and
+//! with the machine all holders of leases are gone.
 //! Several processes may share the file; whoever writes waits up to ten seconds for the other.
 
 mod bind;
@@ -242,8 +244,7 @@ impl Store for SqliteStore {
     async fn migrate(&self) -> Result<(), StoreError> {
         self.apply_migrations()
             .await
-            .map_err(|err| fault::sort("migrate", &err))?;
-        self.sync().await
+            .map_err(|err| fault::sort("migrate", &err))
     }
 
     async fn commit(&self, batch: &Batch) -> Result<Written, StoreError> {
@@ -283,11 +284,9 @@ impl Store for SqliteStore {
     }
 
     async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>, StoreError> {
-        let leases = write::claim(&self.writer, claim)
+        write::claim(&self.writer, claim)
             .await
-            .map_err(|err| fault::sort("claim leases", &err))?;
-        self.sync().await?;
-        Ok(leases)
+            .map_err(|err| fault::sort("claim leases", &err))
     }
 
     fn snapshot(&self) -> Arc<dyn Questions> {
